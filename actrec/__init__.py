@@ -1,0 +1,1 @@
+"""actrec: ablation and hyperparameter studies for video action recognition, distributed with Ray."""
