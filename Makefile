@@ -46,7 +46,7 @@ lint: $(READY) ## ruff, mypy --strict and the import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: $(READY) ## format the code and sort its imports
 	@$(BIN)/ruff check --fix .
