@@ -1,0 +1,84 @@
+"""From a folder of videos to a manifest: list names, probe files, cut splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from actrec.data.checks import SCHEMA
+from actrec.data.layouts import LAYOUTS
+from actrec.data.layouts.base import Listing
+from actrec.data.manifest import Manifest
+from actrec.data.probe import Probe
+from actrec.data.splits import complete_splits
+from actrec.errors import LayoutError
+from actrec.fields import unknown
+
+NOTHING = Probe(num_frames=0, fps=0.0, width=0, height=0, seconds=0.0)
+
+
+def list_videos(
+    root: Path,
+    layout: str,
+    *,
+    splits: Path | None = None,
+    split: int | None = None,
+    group_regex: str | None = None,
+) -> Listing:
+    """All videos of a data set by name; opens none.
+
+    Raises:
+        LayoutError: on an unknown layout, or a folder or list that is not as the layout has it.
+    """
+    if layout not in LAYOUTS:
+        raise LayoutError(unknown("layout", layout, LAYOUTS))
+    if split is not None and splits is None:
+        raise LayoutError(f"split {split} needs the folder of split lists")
+    return LAYOUTS[layout](root, splits=splits, split=split, group_regex=group_regex)
+
+
+def paths_to_probe(listing: Listing) -> list[str]:
+    """The paths, within the root, of the videos that are there."""
+    return [entry.path for entry in listing.entries if entry.present]
+
+
+def build_manifest(
+    root: Path, layout: str, listing: Listing, probes: Sequence[Probe | str], *, seed: int = 0
+) -> Manifest:
+    """The manifest of a listing.
+
+    Args:
+        root: the folder that was listed.
+        layout: the layout's name, for the record.
+        listing: from :func:`list_videos`.
+        probes: what is in each file of :func:`paths_to_probe`, or the reason why it does not decode.
+        seed: of the cut of those splits that no list gives.
+
+    Raises:
+        ManifestError: if a class has no readable training video, or a file lies outside the root.
+    """
+    splits, cut = complete_splits(listing, seed)
+    label = {name: index for index, name in enumerate(listing.classes)}
+    remaining = iter(probes)
+    columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    for entry, split in zip(listing.entries, splits, strict=True):
+        found = next(remaining) if entry.present else "missing file"
+        contents = NOTHING if isinstance(found, str) else found
+        row = {
+            "video_id": entry.video_id,
+            "path": entry.path,
+            "label": label[entry.class_name],
+            "class_name": entry.class_name,
+            "group": entry.group,
+            "split": split,
+            "num_frames": contents.num_frames,
+            "fps": contents.fps,
+            "width": contents.width,
+            "height": contents.height,
+            "seconds": contents.seconds,
+            "status": "unreadable" if isinstance(found, str) else "ok",
+            "reason": found if isinstance(found, str) else "",
+        }
+        for name, value in row.items():
+            columns[name].append(value)
+    return Manifest.from_columns(root, columns, layout=layout, cut=cut)

@@ -1,0 +1,82 @@
+"""What a video file really holds, found by decoding it once from end to end.
+
+A header is not believed, and neither are a first and a last frame. Of a file whose middle third is zeroed,
+decord reports 303 frames and returns the last, yet 196 cannot be decoded; of each DivX file of HMDB51 it
+counts one frame too many. Decoding all is cheap beside training: 0.1 to 0.4 ms a frame at 320×240.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import av.error
+import av.logging
+
+from actrec.errors import DecodeError
+
+WHOLE = 0.9  # of the frames that a header promises; a video with fewer is broken, not merely short
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A video that decodes.
+
+    Attributes:
+        num_frames: frames that decode, at least 1.
+        fps: mean frames a second; 0 where the file does not say.
+        width: pixels, as coded.
+        height: pixels, as coded.
+        seconds: ``num_frames / fps``; 0 where ``fps`` is.
+    """
+
+    num_frames: int
+    fps: float
+    width: int
+    height: int
+    seconds: float
+
+
+def probe(path: str | Path) -> Probe:
+    """Decode a video once, on one thread, and say what is in it.
+
+    Raises:
+        DecodeError: if the file is absent or no regular file, holds no video, has no frame that decodes, or
+            fewer than nine tenths of the frames that it promises.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DecodeError(path, "missing file")
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise DecodeError(path, "not a regular file")
+    if path.stat().st_size == 0:
+        raise DecodeError(path, "empty file")
+    av.logging.set_level(None)  # FFmpeg says nothing on stderr
+    try:
+        return _decode_all(path)
+    except (av.error.FFmpegError, OSError) as error:
+        raise DecodeError(path, error.strerror or str(error)) from None
+
+
+def _decode_all(path: Path) -> Probe:
+    # FFmpeg recognises playlists by content under any name; they may not make it open anything remote.
+    with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
+        if not container.streams.video:
+            raise DecodeError(path, "holds no video")
+        stream = container.streams.video[0]
+        stream.thread_count = 1  # many files are probed at once
+        pictures = packets = 0
+        why = ""
+        for packet in container.demux(stream):
+            packets += packet.size > 0
+            try:
+                pictures += 0 if why else len(packet.decode())
+            except av.error.FFmpegError as error:
+                why = f": {error.strerror}"  # what follows would have other indices than it should
+        promised = max(stream.frames, packets)
+        if pictures == 0 or pictures < WHOLE * promised:
+            raise DecodeError(path, f"{pictures} of {promised} frames decode{why}")
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+        width, height = stream.codec_context.width, stream.codec_context.height
+        return Probe(pictures, fps, width, height, pictures / fps if fps else 0.0)
