@@ -1,0 +1,73 @@
+"""Parquet files with checksums: damage is told from data, and another version's files from ours."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from actrec.errors import LedgerError
+from actrec.results.files import replacing, sync
+from actrec.results.schema import TABLES, check_version, subset
+
+_FORMAT = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+
+
+class Damaged(LedgerError):
+    """A file that is missing, cut short, altered, or has other columns than its table."""
+
+
+def write(path: Path, pieces: Iterable[pa.Table], schema: pa.Schema, *, group_rows: int = 65_536) -> None:
+    """Writes one synced file, holding no more than about ``group_rows`` rows and one piece in memory.
+
+    Raises:
+        OSError: where the disk does not take it.
+    """
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        waiting: list[pa.Table] = []
+        for piece in pieces:
+            waiting.append(piece)
+            if sum(map(len, waiting)) >= group_rows:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting = []
+        writer.write_table(pa.concat_tables([schema.empty_table(), *waiting]))
+    sync(path)
+
+
+def replace(path: Path, table: pa.Table) -> None:
+    """Writes a whole table as one file, atomically.
+
+    Raises:
+        LedgerError: if it cannot be written; names the folder and the reason.
+    """
+    with replacing(path) as aside:
+        write(aside, [table], table.schema)
+
+
+def scan(
+    path: Path, name: str, columns: Sequence[str] | None = None, trial_ids: Collection[str] | None = None
+) -> Iterator[pa.Table]:
+    """The rows of a file of the table ``name`` piece by piece; those of ``trial_ids`` alone if given.
+
+    Raises:
+        Damaged: if the file is missing, has other columns, or a page that is read is not what was written.
+        LedgerError: if another version of the tables wrote it.
+    """
+    chosen = subset(name, columns)
+    wanted = None if trial_ids is None else pc.field("trial_id").isin(list(trial_ids))
+    try:
+        found = ds.dataset(path, format=_FORMAT)
+        check_version(found.schema, path)
+        if not found.schema.equals(TABLES[name]):
+            raise Damaged(f"{path.name}: its columns are not those of its table")
+        for batch in found.to_batches(columns=chosen.names, filter=wanted):
+            if len(batch):
+                yield pa.Table.from_batches([batch]).cast(chosen)
+    except (OSError, pa.ArrowException) as error:
+        raise Damaged(f"{path.name}: {' '.join(str(error).split())}") from error
