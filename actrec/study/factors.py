@@ -1,0 +1,195 @@
+"""What a study asks: factors, levels, seeds and a design, all checked when it is written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+from actrec.errors import StudyError
+from actrec.fields import Between, conform, unknown
+from actrec.metrics import DIRECTIONS
+from actrec.spec import TrialSpec, get, override, trial_id
+from actrec.study.designs import DESIGNS, PLACEBO, REFERENCE, Arm, show
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+RESERVED = {"seed": "use the study's seeds", "placebo": "use the study's placebo"}
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One choice under study.
+
+    Attributes:
+        path: what it changes, e.g. ``model.dropout``, or a whole part, e.g. ``augment``.
+        levels: the values to try beside the baseline. The first is its "on" level, in designs that have one.
+        baseline: the value that the levels are compared with.
+        label: how a report names it; empty: its path.
+
+    Values are those of the trial specification; a whole part is given as an instance, a mapping of its
+    fields, or the name of a preset.
+
+    Raises:
+        SpecError: on an unknown path or an invalid value.
+        StudyError: on no levels, or on two values that make the same trial.
+    """
+
+    path: str
+    levels: tuple[Any, ...]
+    baseline: Any
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        get(TrialSpec(), self.path)
+        if self.path in RESERVED:
+            raise StudyError(f"{self.path!r} cannot be a factor: {RESERVED[self.path]}")
+        given: object = self.levels
+        if not isinstance(given, (tuple, list)):
+            raise StudyError(f"factor {self.path!r}: levels must be a tuple of values, not {given!r}")
+        levels = tuple(_value(self.path, level) for level in self.levels)
+        if not levels:
+            raise StudyError(f"factor {self.path!r} has no levels")
+        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "baseline", _value(self.path, self.baseline))
+        seen: dict[str, Any] = {}
+        for value in (self.baseline, *levels):
+            key = trial_id(override(TrialSpec(), {self.path: value}))
+            if key in seen:
+                raise StudyError(
+                    f"factor {self.path!r}: {show(value)} makes the same trial as {show(seen[key])}; "
+                    "the baseline and every level must differ"
+                )
+            seen[key] = value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """An ablation: factors on a base trial, an experimental design, seeds.
+
+    Attributes:
+        name: names the folder of its results.
+        base: every trial before the factors are applied.
+        design: a key of :data:`~actrec.study.designs.DESIGNS`.
+        seeds: every arm is trained once with each; arms are compared seed by seed.
+        metric, mode: what the verdicts are about, on the test split, and which way is better.
+        placebo: adds an arm that changes nothing but the last digits of the initial weights.
+        margin: the smallest difference of the metric that matters in practice.
+
+    Raises:
+        SpecError: on an unknown path or an invalid value in a factor.
+        StudyError: on anything else that is inconsistent; it names what is valid.
+    """
+
+    name: str
+    base: TrialSpec
+    factors: tuple[Factor, ...]
+    design: str = "one_at_a_time"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    metric: str = "top1"
+    mode: Literal["max", "min"] = "max"
+    placebo: bool = True
+    margin: float = 0.01
+    arms: tuple[Arm, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factors", tuple(self.factors))
+        for name, annotation in _TYPES.items():
+            try:
+                value = conform(getattr(self, name), annotation, name)
+            except ValueError as error:
+                raise StudyError(f"study {self.name!r}: {error}") from None
+            object.__setattr__(self, name, value)
+        if not NAME.fullmatch(self.name):
+            raise StudyError(
+                f"study name {self.name!r}: use letters, digits, '-' and '_' (it names a folder)"
+            )
+        if self.design not in DESIGNS:
+            raise StudyError(unknown("design", self.design, DESIGNS))
+        if self.metric not in DIRECTIONS:
+            raise StudyError(unknown("metric", self.metric, DIRECTIONS))
+        if self.mode != DIRECTIONS[self.metric]:
+            raise StudyError(f"mode={self.mode!r}: {self.metric} is better at its {DIRECTIONS[self.metric]}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise StudyError(f"seeds={self.seeds}: must be at least one, and all different")
+        for one, other in itertools.combinations([factor.path for factor in self.factors], 2):
+            if one == other:
+                raise StudyError(f"two factors change {one!r}")
+            if one.startswith(f"{other}.") or other.startswith(f"{one}."):
+                raise StudyError(f"factors {one!r} and {other!r} overlap: one is inside the other")
+        arms = DESIGNS[self.design](self.base, self.factors)
+        if self.placebo:
+            overrides = {**arms[0].overrides, "placebo": 1}
+            arms.append(Arm(PLACEBO, PLACEBO, "1", overrides, baseline="0"))
+        object.__setattr__(self, "arms", tuple(arms))
+        assert self.arms[0].name == REFERENCE
+
+    @property
+    def baseline(self) -> TrialSpec:
+        """The base with every factor at its baseline."""
+        return override(self.base, {factor.path: factor.baseline for factor in self.factors})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, ready for JSON; :meth:`from_dict` is the inverse."""
+        values = {name: getattr(self, name) for name in _TYPES}
+        return values | {"base": self.base.to_dict(), "factors": [item.to_dict() for item in self.factors]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A study from :meth:`to_dict`'s values.
+
+        Raises:
+            SpecError, StudyError: as the constructor does; StudyError also on an unknown or missing key.
+        """
+        known = [entry.name for entry in dataclasses.fields(cls) if entry.init]
+        for name in values:
+            if name not in known:
+                raise StudyError(unknown("part of a study", name, known))
+        try:
+            base = TrialSpec.from_dict(values["base"])
+            factors = tuple(Factor(**factor) for factor in values["factors"])
+            return cls(**{**values, "base": base, "factors": factors})
+        except (KeyError, TypeError) as error:
+            raise StudyError(f"not a study: {error}") from None
+
+
+def diff(before: Study | TrialSpec, after: Study | TrialSpec) -> dict[str, tuple[Any, Any]]:
+    """Path → (value before, value after) wherever the two differ; None where one lacks the path."""
+    old, new = _flat(before.to_dict()), _flat(after.to_dict())
+    return {path: (old.get(path), new.get(path)) for path in {**old, **new} if old.get(path) != new.get(path)}
+
+
+_TYPES: dict[str, Any] = {
+    "name": str,
+    "design": str,
+    "seeds": tuple[Annotated[int, Between(0)], ...],
+    "metric": str,
+    "mode": Literal["max", "min"],
+    "placebo": bool,
+    "margin": Annotated[float, Between(0)],
+}
+
+
+def _value(path: str, value: Any) -> Any:
+    """``value`` as the specification holds it at ``path``; the name of a preset stays a name."""
+    default = get(TrialSpec(), path)
+    if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
+        value = get(TrialSpec.from_dict({path: value}), path)
+    checked = get(override(TrialSpec(), {path: value}), path)
+    return value if isinstance(value, str) else checked
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

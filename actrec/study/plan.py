@@ -1,0 +1,128 @@
+"""From a study to the explicit list of its trials, and what they will cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from actrec.data.clip_key import clip_identity, clips_per_epoch
+from actrec.errors import SpecError, StudyError
+from actrec.models.zoo import resolve
+from actrec.spec import TrialSpec, identity, override, trial_id
+from actrec.study.designs import Arm, show
+from actrec.study.factors import Study, diff
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training run: an arm with a seed. ``spec`` is whole: no option is left to a default."""
+
+    trial_id: str
+    arm: str
+    factor: str
+    level: str
+    seed: int
+    spec: TrialSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a plan will cost.
+
+    Attributes:
+        trials, arms, seeds: how many of each.
+        clip_keys: distinct ways in which the trials read the videos.
+        videos: videos in the manifest.
+        decodes: videos × clip_keys, at most: each video is decoded once for each key, whatever the epochs.
+        clips_trained: training clips that go through a model, over all trials and epochs.
+    """
+
+    trials: int
+    arms: int
+    seeds: int
+    clip_keys: int
+    videos: int
+    decodes: int
+    clips_trained: int
+
+
+def plan(study: Study) -> list[Trial]:
+    """Every trial of a study, each once, with the arms of the first seed first.
+
+    Seeds come outermost so that a sweep that is cut short has its arms balanced.
+
+    Raises:
+        SpecError: on a model that is not in the zoo, or an option that an arm's model lacks; names the arm.
+        StudyError: if two arms become the same trial once the model's defaults are filled in.
+    """
+    trials: dict[str, Trial] = {}
+    for seed in study.seeds:
+        for arm in study.arms:
+            spec = _whole(study, arm, seed)
+            key = trial_id(spec)
+            if key in trials:
+                raise StudyError(
+                    f"arms {trials[key].arm!r} and {arm.name!r} are the same trial "
+                    f"(with the defaults of model {spec.model.name!r} filled in); remove one"
+                )
+            trials[key] = Trial(key, arm.name, arm.factor, arm.level, seed, spec)
+    return list(trials.values())
+
+
+def _whole(study: Study, arm: Arm, seed: int) -> TrialSpec:
+    spec = override(study.base, {**arm.overrides, "seed": seed})
+    try:
+        return override(spec, {"model": resolve(spec.model)})
+    except SpecError as error:
+        raise SpecError(f"arm {arm.name!r}: {error}") from None
+
+
+def cost(trials: Sequence[Trial], videos: Mapping[str, int]) -> Cost:
+    """Counts the work of ``trials`` on a manifest with ``videos[split]`` usable videos in each split.
+
+    Where a trial takes a subset of the videos (``data.classes``, ``data.per_class``), decodes and clips are
+    upper bounds.
+    """
+    keys = {
+        json.dumps([identity(t.spec)["data"], clip_identity(t.spec.clip)], sort_keys=True) for t in trials
+    }
+    total = sum(videos.values())
+    return Cost(
+        trials=len(trials),
+        arms=len({trial.arm for trial in trials}),
+        seeds=len({trial.seed for trial in trials}),
+        clip_keys=len(keys),
+        videos=total,
+        decodes=total * len(keys),
+        clips_trained=sum(
+            t.spec.optim.epochs * videos.get("train", 0) * clips_per_epoch(t.spec.clip) for t in trials
+        ),
+    )
+
+
+def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -> str:
+    """The plan as text for ``--dry-run``: a line an arm with what it changes, then the totals."""
+    first = {trial.arm: trial.spec for trial in reversed(trials)}  # of each arm, its first seed
+    reference = first[study.arms[0].name]
+    rows = [("arm", "what changes from the baseline")]
+    for arm in study.arms:
+        changes = diff(reference, first[arm.name])
+        words = [f"{path}: {show(old)} → {show(new)}" for path, (old, new) in changes.items()]
+        rows.append((arm.name, ", ".join(words) or "—"))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {words}".rstrip() for name, words in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    total = cost(trials, videos)
+    splits = ", ".join(f"{count:,} {split}" for split, count in videos.items())
+    return "\n".join(
+        [
+            f"study {study.name} ({study.design.replace('_', ' ')}), judged by test {study.metric}",
+            "",
+            *lines,
+            "",
+            f"{total.trials:,} trials = {total.arms:,} arms × {total.seeds:,} seeds",
+            f"{total.decodes:,} videos to decode = {total.videos:,} ({splits}) × {total.clip_keys} ways of reading",
+            f"{total.clips_trained:,} clips to train on, over all trials and epochs",
+        ]
+    )
