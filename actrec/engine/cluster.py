@@ -1,0 +1,133 @@
+"""Finding a Ray cluster, with authentication set on purpose and Ray kept quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from actrec.errors import ClusterError
+
+# Set before any Ray process starts; each has a reason.
+_ENVIRONMENT = {
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process a group; trials are retried anyway
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # a killed worker is noticed sooner
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers keep the driver's folder: relative paths mean the same
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the record, not Tune's JSON and CSV files
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000",  # the ledger resumes a study, not Tune's own state
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_DEDUP_LOGS": "0",
+}
+_TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A connection to Ray.
+
+    Attributes:
+        address: of its control service, or ``local``.
+        nodes: the resources of each live node.
+        logs: where Ray writes its logs on this machine.
+    """
+
+    address: str
+    nodes: tuple[dict[str, float], ...]
+    logs: Path
+
+    @property
+    def local(self) -> bool:
+        return self.address == "local"
+
+
+@contextlib.contextmanager
+def connect(address: str | None = None, *, num_cpus: int | None = None) -> Iterator[Cluster]:
+    """Connects to ``address``, else ``RAY_ADDRESS``, else a cluster that ``ray start`` or ``ray up`` runs on
+    this machine, else starts a local one, which ends with the context.
+
+    A connection that already exists in this process is used as it is, and left open.
+
+    Args:
+        address: ``host:port``, ``ray://…`` or ``local`` to start one in any case.
+        num_cpus: of a cluster started here; None takes this machine's.
+
+    Raises:
+        ClusterError: if the named cluster cannot be reached, or none can be started; says why.
+    """
+    if ray.is_initialized():
+        yield _describe("joined")
+        return
+    target = address or os.environ.get("RAY_ADDRESS") or _running_here() or "local"
+    os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
+    _authenticate(joining=target != "local")
+    quiet()
+    local = {"include_dashboard": False, "num_cpus": num_cpus}
+    try:
+        ray.init(
+            address=target,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            configure_logging=False,
+            **(local if target == "local" else {}),  # type: ignore[arg-type]
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        what = "no local Ray could be started" if target == "local" else f"no Ray cluster answers at {target}"
+        raise ClusterError(f"{what}: {str(error).splitlines()[0]}") from error
+    try:
+        yield _describe(target)
+    finally:
+        ray.shutdown()
+
+
+def quiet() -> None:
+    """Leaves Ray's chatter to its log files: users see our progress instead."""
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _describe(address: str) -> Cluster:
+    nodes = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
+    session = ray._private.worker._global_node
+    logs = Path(session.get_logs_dir_path()) if session else Path("/tmp/ray/session_latest/logs")
+    return Cluster(address, nodes, logs)
+
+
+def _running_here() -> str | None:
+    """The address of the cluster that ``ray start`` left in Ray's own note, if it still answers."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        address = ray._private.utils.read_ray_address(None)
+        host, _, port = (address or "").rpartition(":")
+        if host:
+            with socket.create_connection((host, int(port)), timeout=2):
+                return str(address)
+    return None
+
+
+def _authenticate(*, joining: bool) -> None:
+    """Decides Ray's authentication, where the user has not: on for a local cluster, with a token that lives in
+    this process and its children only; for one that is joined, on if a token is at hand.
+
+    Left to itself Ray would write a token into the user's home on the first local start, and clusters
+    started later would refuse clients that do not know it.
+    """
+    if "RAY_AUTH_MODE" not in os.environ:
+        home = Path.home() / ".ray" / "auth_token"
+        at_hand = any(os.environ.get(name) for name in _TOKEN_VARIABLES) or home.is_file()
+        if not at_hand and not joining:
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            at_hand = True
+        os.environ["RAY_AUTH_MODE"] = "token" if at_hand else "disabled"
+    # Ray reads the mode when it is imported, and has no public way to read it again.
+    ray._raylet.Config.initialize("")

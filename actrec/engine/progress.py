@@ -1,0 +1,109 @@
+"""What a user sees while a study runs: one live line on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+PLAIN_S = 10.0  # between two lines where the output is no terminal
+RATE_S = 20.0  # over which clips/s is measured
+
+
+class Display:
+    """Progress of decoding, then of trials. Cheap to call at every epoch."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+        )
+        self._live = self.console.is_terminal
+        self._printed = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def update(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Shows that ``done`` of ``total`` of ``what`` are done."""
+        if self._live:
+            task = next((task.id for task in self._bar.tasks if task.description == what), None)
+            if task is None:
+                task = self._bar.add_task(what, total=total, note=note)
+            self._bar.update(task, completed=done, total=total, note=note)
+        elif done >= total or time.monotonic() - self._printed >= PLAIN_S:
+            self._printed = time.monotonic()
+            self.say(f"{what}: {done} of {total}{'  ' if note else ''}{note}")
+
+
+class TrialProgress:
+    """Counts trials and epochs, and estimates the time left."""
+
+    def __init__(self, display: Display, planned: int, already: int, epochs: dict[str, int]) -> None:
+        self._display, self._planned = display, planned
+        self._done, self._failed = already, 0
+        self._epochs_left = sum(epochs.values())
+        self._left = dict(epochs)
+        self._running: set[str] = set()
+        self._recent: deque[tuple[float, int]] = deque()
+        self._started, self._epochs_done = time.monotonic(), 0
+
+    def started(self, trial_id: str) -> None:
+        self._running.add(trial_id)
+        self._show()
+
+    def epoch(self, trial_id: str, clips: int) -> None:
+        self._recent.append((time.monotonic(), clips))
+        self._epochs_done += 1
+        self._epochs_left -= 1
+        self._left[trial_id] -= 1
+        self._show()
+
+    def ended(self, trial_id: str, *, ok: bool) -> None:
+        self._running.discard(trial_id)
+        self._epochs_left -= self._left.pop(trial_id, 0)  # stopped early, or failed
+        self._done += 1
+        self._failed += not ok
+        self._show()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        while self._recent and now - self._recent[0][0] > RATE_S:
+            self._recent.popleft()
+        span = min(RATE_S, max(now - self._started, 1e-6))
+        rate = sum(clips for _, clips in self._recent) / span
+        pace = (now - self._started) / self._epochs_done if self._epochs_done else None
+        left = "" if pace is None else f", {_duration(max(0, self._epochs_left) * pace)} left"
+        failed = f", {self._failed} failed" if self._failed else ""
+        note = (
+            f"{len(self._running)} running{failed}, {self._epochs_done} epochs, {rate:,.0f} clips/s{left}"
+        )
+        self._display.update("trials", self._done, self._planned, note)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"

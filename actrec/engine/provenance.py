@@ -1,0 +1,114 @@
+"""What a report must know of a run beside its tables: ``study.json``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actrec.data.manifest import Manifest
+from actrec.engine.cache import Filled
+from actrec.results.schema import SCHEMA_VERSION
+from actrec.study.factors import Study
+from actrec.study.plan import Trial
+
+PACKAGES = ("actrec", "ray", "torch", "torchvision", "decord", "av", "numpy", "pyarrow", "plotly")
+
+
+def study_record(study: Study, trials: Sequence[Trial], manifest: Manifest, path: str) -> dict[str, Any]:
+    """The part of ``study.json`` that is known before anything runs."""
+    counts = manifest.counts()
+    return {
+        "schema": SCHEMA_VERSION,
+        "name": study.name,
+        "study": study.to_dict(),
+        "plan": [
+            {name: getattr(trial, name) for name in ("trial_id", "arm", "factor", "level", "seed")}
+            for trial in trials
+        ],
+        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | _versions(),
+        "git": _git(),
+        "manifest": {
+            "path": path,
+            "digest": manifest.digest,
+            "layout": manifest.layout,
+            "class_names": list(manifest.class_names),
+            "counts": {split: dict(classes) for split, classes in counts.videos.items()},
+            "undecodable": [
+                {"video_id": video.video_id, "path": video.path, "reason": video.reason}
+                for video in counts.undecodable
+            ],
+            "straddling_groups": len(counts.straddling),
+            "split_source": "builtin" if path == "builtin" else manifest.split_source,
+        },
+    }
+
+
+def data_record(filled: Filled) -> dict[str, Any]:
+    """What decoding did in this launch."""
+    return {
+        "videos": filled.videos // max(1, filled.clip_keys),
+        "clip_keys": filled.clip_keys,
+        "decoded": filled.decoded,
+        "reused": filled.reused,
+    }
+
+
+def hardware(nodes: Sequence[dict[str, float]], allocation: str) -> dict[str, Any]:
+    """The cluster, and this machine's processor and GPU."""
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none here"
+    return {
+        "nodes": len(nodes),
+        "cpus": sum(node.get("CPU", 0) for node in nodes),
+        "gpus": sum(node.get("GPU", 0) for node in nodes),
+        "gpu": gpu,
+        "processor": _processor(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "trials": allocation,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, Any]:
+    """The revision of the code that runs, where it runs from a checkout."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            here = Path(__file__).parent
+            done = subprocess.run(
+                ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    revision, changes = ask("rev-parse", "HEAD"), ask("status", "--porcelain", "--untracked-files=no")
+    return {} if revision is None else {"revision": revision, "dirty": bool(changes)}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,154 @@
+"""The driver's side of a running sweep: every result into the ledger, as it comes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ray import tune
+from ray.actor import ActorHandle
+
+from actrec.engine.progress import TrialProgress
+from actrec.engine.trainable import FAILURE, RESULT
+from actrec.engine.worker import Failure, Station, TrialResult
+from actrec.errors import ActrecError, StudyError
+from actrec.results.ledger import Ledger
+from actrec.results.schema import FAILED, OK
+from actrec.study.designs import PLACEBO
+from actrec.study.plan import Trial
+
+SWEEP_S = 1.0
+
+
+class Recorder(tune.Callback):
+    """Writes rows, shows progress and watches over the sweep. Lives in the driver, which alone writes tables.
+
+    Attributes:
+        problem: what makes going on pointless (a ledger that cannot be written, two arms that do not
+            differ); the sweep then stops, and :meth:`check` raises it.
+        decoded: videos decoded for trials that stream their clips.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        station: Station,
+        trials: Mapping[str, Trial],
+        progress: TrialProgress,
+        registry: ActorHandle[Any] | None,
+    ) -> None:
+        self._ledger, self._station, self._trials = ledger, station, trials
+        self._progress, self._registry = progress, registry
+        self._started: dict[str, datetime] = {}
+        self._seen = _fingerprints(ledger, trials)
+        self._swept = 0.0
+        self.problem: ActrecError | None = None
+        self.decoded = 0
+
+    # What Tune calls. Its own trial objects carry our trial in their config.
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        ours = self._of(trial)
+        self._started.setdefault(ours.trial_id, datetime.now(UTC))
+        self._progress.started(ours.trial_id)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        ours = self._of(trial)
+        # Taken out, or Tune would keep every prediction of the study in memory.
+        done: TrialResult | None = result.pop(RESULT, None)
+        failure: Failure | None = result.pop(FAILURE, None)
+        self.decoded += result.get("decoded", 0)
+        if failure is not None:
+            self._record(ours, {"status": FAILED, "error": failure.error})
+            return
+        self._progress.epoch(ours.trial_id, result["clips"])
+        if done is not None:
+            self._record(ours, {"status": OK, "error": "", **done.trial}, done)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        lines = str(trial.error_file and trial.get_error() or "its workers were lost").strip().splitlines()
+        self._record(self._of(trial), {"status": FAILED, "error": f"given up: {lines[-1]}"})
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self._registry is not None and time.monotonic() - self._swept > SWEEP_S:
+            self._swept = time.monotonic()
+            self._registry.sweep.remote()
+
+    def check(self) -> None:
+        """Raises :attr:`problem`, if there is one."""
+        if self.problem is not None:
+            raise self.problem
+
+    def _of(self, trial: Any) -> Trial:
+        return self._trials[trial.config["trial"].trial_id]
+
+    def _record(self, trial: Trial, values: Mapping[str, Any], done: TrialResult | None = None) -> None:
+        if self.problem is not None:
+            return
+        now = datetime.now(UTC)
+        row = {
+            "trial_id": trial.trial_id,
+            "arm": trial.arm,
+            "factor": trial.factor,
+            "level": trial.level,
+            "seed": trial.seed,
+            "started": self._started.get(trial.trial_id, now),
+            "ended": now,
+            "spec": json.dumps(trial.spec.to_dict(), sort_keys=True),
+            **values,
+        }
+        try:
+            self._ledger.append(row, done.epochs if done else (), done.predictions if done else ())
+            shutil.rmtree(self._station.checkpoint(trial.trial_id), ignore_errors=True)
+            if done is not None:
+                check_differs(self._seen, trial.arm, trial.seed, str(row["fingerprint"]))
+        except ActrecError as error:
+            self.problem = error
+        self._progress.ended(trial.trial_id, ok=done is not None)
+
+
+class StopOnProblem(tune.Stopper):
+    """Ends the sweep when its recorder has a problem."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._recorder.problem is not None
+
+
+def check_differs(seen: dict[tuple[int, str], str], arm: str, seed: int, fingerprint: str) -> None:
+    """Notes an arm's fingerprint («did the knob take effect?»).
+
+    Args:
+        seen: (seed, fingerprint) → arm; added to.
+
+    Raises:
+        StudyError: if another arm consumed exactly the same, so that comparing them means nothing.
+    """
+    if arm == PLACEBO:  # it is meant to consume what the baseline does
+        return
+    other = seen.setdefault((seed, fingerprint), arm)
+    if other != arm:
+        raise StudyError(
+            f"arms {other!r} and {arm!r} did exactly the same (seed {seed}): what they change has no effect on "
+            "the program; remove one, or change it to something that the model and the data can show"
+        )
+
+
+def _fingerprints(ledger: Ledger, trials: Mapping[str, Trial]) -> dict[tuple[int, str], str]:
+    rows = ledger.read("trials", columns=["trial_id", "arm", "seed", "status", "fingerprint"]).to_pylist()
+    return {
+        (row["seed"], row["fingerprint"]): row["arm"]
+        for row in rows
+        if row["status"] == OK and row["trial_id"] in trials and row["arm"] != PLACEBO
+    }

@@ -1,0 +1,110 @@
+"""Training without a clip cache: Ray Data streams decoded clips into the workers, each epoch anew.
+
+For sets too large to keep. The loop is the same; only its feed differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray.data
+import ray.train
+import torch
+
+from actrec.data.clipset import Video
+from actrec.engine.decoding import clip_stream
+from actrec.engine.worker import Source
+from actrec.seeding import derive
+from actrec.spec import ClipSpec
+from actrec.training.batch import Batch
+from actrec.training.task import Task
+
+SPLITS = ("train", "val", "test")
+BUFFER_BATCHES = 4  # of the local shuffle
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a worker must know of a streamed clip set beside its datasets, which it gets from Ray Train by name."""
+
+    name: str
+    clip: ClipSpec
+    class_names: tuple[str, ...]
+    videos: tuple[Video, ...]
+
+    def split(self, split: str) -> tuple[Video, ...]:
+        return tuple(video for video in self.videos if video.split == split)
+
+    @property
+    def draws(self) -> int:
+        return self.clip.draws if self.clip.sampling == "random" else 1
+
+    def datasets(self, workers: int) -> dict[str, ray.data.Dataset]:
+        """The datasets by the names under which the workers ask for them."""
+        made = {
+            _name(self.name, "train", draw): clip_stream(
+                self.split("train"), self.clip, draw=draw, multiple=workers
+            )
+            for draw in range(self.draws)
+        }
+        for split in SPLITS[1:]:
+            made[_name(self.name, split)] = clip_stream(self.split(split), self.clip, draw=0, multiple=workers)
+        return made
+
+    def source(self, world_size: int) -> Source:
+        """The source of a trial's batches on one worker."""
+        labels = np.array([video.label for video in self.split("train")], np.int64)
+        counts = np.bincount(labels, minlength=len(self.class_names))
+        groups = {video.video_id: video.group for video in self.videos}
+        return Source(StreamedFeed(self, world_size), Task(self.class_names, tuple(counts.tolist())), groups)
+
+
+@dataclass
+class StreamedFeed:
+    """One worker's feed. ``decoded`` counts the videos that it was sent."""
+
+    stream: Stream
+    world_size: int
+    decoded: int = 0
+
+    def steps(self, epoch: int, batch_size: int) -> int:
+        rows = -(-len(self.stream.split("train")) // self.world_size)
+        return -(-rows // self._videos(batch_size))
+
+    def train(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
+        name = _name(self.stream.name, "train", epoch % self.stream.draws)
+        size = self._videos(batch_size)
+        shuffle = {
+            "local_shuffle_buffer_size": BUFFER_BATCHES * size,
+            "local_shuffle_seed": derive(seed, "order", epoch) % 2**31,
+        }
+        return self._batches(name, self.stream.split("train"), size, **shuffle)
+
+    def evaluate(self, split: str, batch_size: int) -> Iterator[Batch]:
+        name = _name(self.stream.name, split)
+        return self._batches(name, self.stream.split(split), self._videos(batch_size))
+
+    def _videos(self, batch_size: int) -> int:
+        """Videos in a worker's batch, so that the clips of all workers make a global batch."""
+        clips = self.stream.clip.clips if self.stream.clip.sampling == "clips" else 1
+        return max(1, -(-batch_size // self.world_size) // clips)
+
+    def _batches(self, name: str, videos: Sequence[Video], size: int, **shuffle: Any) -> Iterator[Batch]:
+        shard = ray.train.get_dataset_shard(name)
+        for rows in shard.iter_batches(batch_size=size, batch_format="numpy", **shuffle):
+            clips = np.stack(list(rows["clips"]))  # (videos, N, T, H, W, 3)
+            owner = np.repeat(rows["video"], clips.shape[1])
+            self.decoded += int(rows["valid"].sum())
+            yield Batch(
+                clips=torch.from_numpy(clips.reshape(-1, *clips.shape[2:])),
+                labels=torch.tensor([videos[position].label for position in owner]),
+                video_ids=[videos[position].video_id for position in owner],
+                valid=torch.from_numpy(np.repeat(rows["valid"], clips.shape[1])),
+            )
+
+
+def _name(stream: str, split: str, draw: int = 0) -> str:
+    return f"{stream}/{split}/{draw}"

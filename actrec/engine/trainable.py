@@ -1,0 +1,118 @@
+"""What Ray Tune runs: one actor that goes from trial to trial with its workers kept warm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+from ray.actor import ActorHandle
+
+from actrec.engine.cache import open_clips
+from actrec.engine.fleet import Fleet, Handler
+from actrec.engine.mailbox import Post
+from actrec.engine.placement import Allocation
+from actrec.engine.stream import Stream
+from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, Worker
+from actrec.training.feed import CachedFeed, task_of
+
+RESULT, FAILURE = "actrec_result", "actrec_failure"  # keys of a Tune result
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every trial of a study shares. Travels to each actor once.
+
+    ``streams`` has the clip sets that are streamed, by their folder; where it is empty, clips come from the
+    cache.
+    """
+
+    study: str
+    station: Station
+    allocation: Allocation
+    storage: Path
+    registry: ActorHandle[Any] | None = None
+    streams: Mapping[Path, Stream] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """Makes the handler of one training worker, in its own process."""
+
+    station: Station
+    streams: Mapping[Path, Stream]
+
+    def __call__(self, rank: int, world_size: int, post: Post) -> Handler:
+        device = ray.train.torch.get_device() if torch.cuda.is_available() else torch.device("cpu")
+
+        def open_source(command: RunEpoch) -> Source:
+            if command.clips in self.streams:
+                return self.streams[command.clips].source(world_size)
+            clips = open_clips(command.clips)
+            return Source(
+                CachedFeed(clips, rank, world_size),
+                task_of(clips, command.class_names),
+                dict(zip(clips.video_ids, clips.groups, strict=True)),
+            )
+
+        return Worker(
+            self.station,
+            open_source,
+            rank=rank,
+            world_size=world_size,
+            device=device,
+            beat=lambda: post.beat(rank),
+        )
+
+
+class WarmTrial(tune.Trainable):
+    """One step is one epoch. A trial's own failure is a result; only lost workers raise, since Tune does not
+    keep an actor that raised, and its cold start costs more than most trials."""
+
+    def setup(self, config: dict[str, Any], settings: Settings) -> None:
+        self._command: RunEpoch = config["trial"]
+        streams = settings.streams.values()
+        workers = settings.allocation.workers
+        self._fleet = Fleet(
+            name=f"{settings.study}-{ray.get_runtime_context().get_actor_id()[:12]}",
+            allocation=settings.allocation,
+            setup=WorkerSetup(settings.station, settings.streams),
+            storage=settings.storage,
+            datasets={name: data for stream in streams for name, data in stream.datasets(workers).items()},
+            registry=settings.registry,
+            owner=ray.get_runtime_context().current_actor,
+        )
+        self._fleet.start()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._command = new_config["trial"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        answers = self._fleet.ask(self._command)
+        answer: EpochDone | Failure = answers.get(0) or next(iter(answers.values()))
+        if isinstance(answer, Failure):
+            return {"done": True, FAILURE: answer}
+        return {
+            "done": answer.result is not None,
+            "epoch": answer.epoch,
+            "epochs": answer.epochs,
+            "clips": answer.clips,
+            "decoded": answer.decoded,
+            "val_top1": answer.val["top1"],
+            "val_loss": answer.val["loss"],
+            RESULT: answer.result,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: workers keep their own checkpoints, by trial id, which any later actor finds."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: see :meth:`save_checkpoint`."""
+
+    def cleanup(self) -> None:
+        self._fleet.stop()

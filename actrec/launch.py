@@ -1,0 +1,139 @@
+"""The command line that every experiment script shares.
+
+A script defines ``study() -> Study`` and ends with ``sys.exit(main(study(), __doc__))``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from actrec.engine.progress import Display
+from actrec.engine.run import BUILTIN, RunOptions, load_manifest, run_study, with_data
+from actrec.errors import ActrecError
+from actrec.report.page import build_report
+from actrec.results.ledger import Ledger
+from actrec.spec import override
+from actrec.study.factors import Study
+from actrec.study.plan import describe, plan
+
+INTERRUPTED = 130  # exit status, as shells have it
+
+
+def main(study: Study, doc: str | None = None, argv: Sequence[str] | None = None) -> int:
+    """Runs a study from the command line; returns the exit status.
+
+    0: every trial is ok. 1: some failed, and the report says which. 2: the command or the study is wrong.
+    130: interrupted; the same command goes on.
+    """
+    arguments = _parser(study, doc).parse_args(argv)
+    display = Display()
+    try:
+        with display:
+            return _run(_changed(study, arguments), arguments, display)
+    except KeyboardInterrupt:
+        print("\nstopped; what is done is kept, and the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except ActrecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(study: Study, arguments: argparse.Namespace, display: Display) -> int:
+    manifest = load_manifest(arguments.data)
+    study = with_data(study, arguments.data, manifest)
+    trials = plan(study)
+    counts = {split: len(manifest.column("video_id", split)) for split in ("train", "val", "test")}
+    if arguments.dry_run:
+        print(describe(study, trials, counts))
+        return 0
+    out = arguments.out or Path("reports") / study.name
+    options = RunOptions(
+        out=out,
+        fresh=arguments.fresh,
+        retry_failed=arguments.retry_failed,
+        workers=arguments.workers_per_trial,
+        gpus_per_worker=arguments.gpus_per_worker,
+        max_concurrent=arguments.max_concurrent,
+        address=arguments.address,
+        stream=arguments.stream,
+        max_failures=arguments.max_failures,
+    )
+    display.say(f"{study.name}: {len(trials)} trials on {sum(counts.values())} videos → {out}")
+    try:
+        outcome = run_study(study, manifest, options, display)
+    finally:
+        if (out / "study.json").exists() and Ledger(out).done():
+            page = build_report(out)
+            display.say(f"report: {page}")
+    failed = f", {outcome.failed} failed (the report says why)" if outcome.failed else ""
+    display.say(f"{outcome.ok} of {outcome.planned} trials ok{failed}")
+    return 1 if outcome.failed else 0
+
+
+def _changed(study: Study, arguments: argparse.Namespace) -> Study:
+    """The study with what the command line changes."""
+    changes = {}
+    if arguments.epochs is not None:
+        changes["optim.epochs"] = arguments.epochs
+    if arguments.decoder is not None:
+        changes["clip.decoder"] = arguments.decoder
+    seeds = study.seeds if arguments.seeds is None else tuple(range(arguments.seeds))
+    return dataclasses.replace(study, base=override(study.base, changes), seeds=seeds)
+
+
+def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="The same command goes on where an earlier one stopped, and runs only what is missing.",
+    )
+    what = parser.add_argument_group("what is run")
+    what.add_argument(
+        "--data",
+        metavar="M.parquet",
+        default=BUILTIN,
+        help="a manifest, made by `actrec data build` (default: the built-in videos, made on first use)",
+    )
+    what.add_argument("--seeds", type=int, metavar="N", help=f"seeds an arm (default: {len(study.seeds)})")
+    what.add_argument(
+        "--epochs", type=int, metavar="N", help=f"epochs a trial (default: {study.base.optim.epochs})"
+    )
+    what.add_argument("--decoder", metavar="NAME", help="auto, decord, torchcodec or pyav (default: auto)")
+    what.add_argument("--dry-run", action="store_true", help="print the plan and its cost; run nothing")
+
+    where = parser.add_argument_group("where results go")
+    where.add_argument("--out", type=Path, metavar="DIR", help=f"default: reports/{study.name}")
+    where.add_argument(
+        "--fresh", action="store_true", help="start anew; earlier results are set aside, not deleted"
+    )
+    where.add_argument("--retry-failed", action="store_true", help="run trials again that failed")
+
+    how = parser.add_argument_group("how it is run (changes no result on one worker)")
+    how.add_argument(
+        "--workers-per-trial", type=int, default=1, metavar="W", help="data-parallel workers (default: 1)"
+    )
+    how.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="F",
+        help="may be a fraction, to pack trials on one GPU (default: 1 where there are GPUs, else 0)",
+    )
+    how.add_argument(
+        "--max-concurrent", type=int, metavar="N", help="trials side by side (default: as many as fit)"
+    )
+    how.add_argument(
+        "--address",
+        metavar="ADDR",
+        help="a Ray cluster (default: RAY_ADDRESS, else one running on this machine, else a local one)",
+    )
+    how.add_argument(
+        "--stream", action="store_true", help="decode in every epoch anew: for sets too large to keep decoded"
+    )
+    how.add_argument(
+        "--max-failures", type=int, default=3, metavar="N", help="lost workers a trial survives (default: 3)"
+    )
+    return parser

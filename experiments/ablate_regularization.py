@@ -1,0 +1,37 @@
+"""Which regularisers help? One factor at a time, against one baseline, over five seeds.
+
+    python experiments/ablate_regularization.py
+    python experiments/ablate_regularization.py --data M.parquet      # your own videos
+"""
+
+from __future__ import annotations
+
+import sys
+
+from actrec.launch import main
+from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
+from actrec.study.factors import Factor, Study
+
+
+def study() -> Study:
+    """The study: regularisers of a small transformer over frames."""
+    return Study(
+        name="ablate_regularization",
+        base=TrialSpec(
+            clip=ClipSpec(sampling="uniform", num_frames=8, height=32, width=32),
+            model=ModelSpec(name="frame_transformer", motion=True),
+            optim=OptimSpec(epochs=15, batch_size=32, lr=2e-3),
+        ),
+        factors=(
+            Factor("augment", levels=("hflip", "crop", "jitter"), baseline="none"),
+            Factor("loss.class_weights", levels=("balanced", "sqrt"), baseline="none"),
+            Factor("model.dropout", levels=(0.0, 0.5), baseline=0.1),
+            Factor("model.attention_heads", levels=(0, 8), baseline=4),
+            Factor("freeze.strategy", levels=("backbone", "frozen_norm"), baseline="none"),
+        ),
+        seeds=(0, 1, 2, 3, 4),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(study(), __doc__))
