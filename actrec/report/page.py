@@ -1,0 +1,110 @@
+"""Figures and tables → one ``index.html`` that opens offline, from the file system."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from actrec.report.markup import Html, el, render
+from actrec.report.sections import evidence, record, verdicts
+from actrec.report.tables import load
+from actrec.report.values import Report
+from actrec.results.files import replacing
+
+NAVIGATION = {
+    "answer": "Verdicts",
+    "arms": "Arms",
+    "curves": "Curves",
+    "confusion": "Confusion",
+    "classes": "Classes",
+    "failures": "Failures",
+    "plan": "Plan",
+    "data": "Data",
+    "provenance": "Provenance",
+}
+
+
+def build_report(folder: Path) -> Path:
+    """Writes ``index.html`` into a study's folder, from its tables and ``study.json`` alone.
+
+    The same files give the same bytes. A study in progress gives a page that says so.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        LedgerError: if there is no study in ``folder``, or files cannot be read or written.
+    """
+    markup = page(load(folder), folder)
+    path = folder / "index.html"
+    with replacing(path) as aside:
+        aside.write_text(markup, encoding="utf-8")
+    return path
+
+
+def page(report: Report, folder: Path) -> str:
+    """The whole page; ``folder`` is where its links to files are looked up."""
+    scripts = [Html(get_plotlyjs()), Html(_asset("page.js"))]
+    # The browser itself refuses every request and every script but these two.
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            "img-src data: blob:",
+            "style-src 'unsafe-inline'",
+            f"script-src {' '.join(map(_hash, scripts))}",
+        ]
+    )
+    body = [
+        el("a", "Skip to the verdicts", href="#answer", class_="skip"),
+        verdicts.header(report),
+        el(
+            "nav",
+            [el("a", title, href=f"#{ident}") for ident, title in NAVIGATION.items()],
+            aria_label="Sections",
+        ),
+        el(
+            "main",
+            verdicts.banners(report),
+            el(
+                "noscript",
+                el("p", "The figures need JavaScript; all tables are here without it.", class_="banner"),
+            ),
+            verdicts.answer(report),
+            evidence.arms(report),
+            evidence.curves(report),
+            evidence.confusion(report),
+            evidence.classes(report),
+            record.failures(report),
+            record.plan(report),
+            record.data(report),
+            record.provenance(report, folder),
+        ),
+        el(
+            "footer",
+            el("p", "Built by actrec from the tables beside this page: ", el("code", "actrec report DIR")),
+        ),
+        [el("script", script) for script in scripts],
+    ]
+    head = [
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=policy),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", f"{report.name} · actrec"),
+        el("link", rel="icon", href="data:,"),
+        el("style", Html(_asset("page.css"))),
+    ]
+    return "<!doctype html>\n" + render([el("html", el("head", head), el("body", body), lang="en")]) + "\n"
+
+
+def _asset(name: str) -> str:
+    return (resources.files("actrec.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,120 @@
+"""What all sections are made of: sections, tables, figures, verdict pills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+import plotly.io as pio
+
+from actrec.report.figures import style
+from actrec.report.markup import Child, Html, el, json_in_script
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell that sorts by ``key`` instead of by its text."""
+
+    content: Child
+    key: float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's heading; numbers are set flush right."""
+
+    title: str
+    number: bool = False
+
+
+def text_columns(*titles: str) -> list[Column]:
+    """Columns of text."""
+    return [Column(title) for title in titles]
+
+
+def section(ident: str, title: str, *children: Child) -> Html:
+    """A part of the page that the navigation can name."""
+    heading = el("h2", title, id=f"{ident}-title")
+    return el("section", heading, *children, id=ident, aria_labelledby=f"{ident}-title")
+
+
+def note(*children: Child) -> Html:
+    """A paragraph that explains."""
+    return el("p", *children, class_="note")
+
+
+def banner(*children: Child, kind: str = "info") -> Html:
+    """Something to know before anything else is read."""
+    return el("p", *children, class_=f"banner {kind}", role="note")
+
+
+def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Child | Cell]]) -> Html:
+    """A table that can be sorted by any column; the first cell of a row is its heading.
+
+    It scrolls on its own where it is wider than the screen, by keyboard too.
+    """
+    head = el("tr", [el("th", column.title, scope="col", class_=_kind(column)) for column in columns])
+    body = [
+        el(
+            "tr",
+            [
+                _cell(cell, column, first=column is columns[0])
+                for cell, column in zip(row, columns, strict=True)
+            ],
+        )
+        for row in rows
+    ]
+    whole = el("table", el("caption", caption), el("thead", head), el("tbody", body), class_="sortable")
+    return el("div", whole, class_="scroll", role="region", aria_label=caption, tabindex=0)
+
+
+def plot(ident: str, figure: go.Figure, label: str, caption: Child = None, *, wide: bool = False) -> Html:
+    """A figure, drawn when it comes near the screen.
+
+    Args:
+        label: what it shows, for those who do not see it.
+        wide: keep it readable on a narrow screen by scrolling it sideways.
+    """
+    canvas = el(
+        "div",
+        class_="canvas",
+        id=ident,
+        role="img",
+        aria_label=label,
+        style=f"height:{int(figure.layout.height)}px",
+    )
+    data = el("script", json_in_script(pio.to_json(figure)), type="application/json", id=f"{ident}-data")
+    frame = el("div", canvas, class_="wide", tabindex=0, role="group", aria_label=label) if wide else canvas
+    return el("figure", frame, el("figcaption", caption) if caption else None, data)
+
+
+def pill(verdict: str) -> Html:
+    """A verdict as a coloured label with a shape of its own."""
+    name = verdict if verdict in style.MARKS else "other"
+    sign = el("span", style.mark(verdict).sign, aria_hidden="true")
+    return el("span", sign, " ", verdict, class_=f"pill {name}")
+
+
+def facts(pairs: Sequence[tuple[str, Child]]) -> Html:
+    """Names and values; those without a value are left out."""
+    return el(
+        "dl",
+        [el("div", el("dt", name), el("dd", value)) for name, value in pairs if value not in (None, "")],
+        class_="facts",
+    )
+
+
+def _kind(column: Column) -> str | None:
+    return "number" if column.number else None
+
+
+def _cell(cell: Child | Cell, column: Column, *, first: bool) -> Html:
+    content, key = (cell.content, cell.key) if isinstance(cell, Cell) else (cell, None)
+    if first:
+        return el("th", content, scope="row", class_=_kind(column), data_key=_key(key))
+    return el("td", content, class_=_kind(column), data_key=_key(key))
+
+
+def _key(key: float | str | None) -> str | None:
+    return None if key is None else str(key)

@@ -1,0 +1,197 @@
+"""Nothing lost, nothing silent: failures, the plan, the data, where it all comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from actrec.report import words
+from actrec.report.markup import Child, Html, el
+from actrec.report.sections.parts import Cell, Column, facts, note, section, table, text_columns
+from actrec.report.sections.verdicts import videos
+from actrec.report.tables import at
+from actrec.report.values import Report, Trial
+
+STATUS = {"ok": "✓ ok", "failed": "✗ failed", "waiting": "○ not yet run"}
+
+
+def failures(report: Report) -> Html:
+    """Every failed trial with its error, every video that does not decode; their numbers even where zero."""
+    failed = [trial for trial in report.trials if trial.status == "failed"]
+    undecodable = report.data.undecodable or ()
+    return section(
+        "failures",
+        "Failures",
+        el("p", f"{len(failed)} of {words.count(report.planned, 'trial')} failed."),
+        table(
+            "Failed trials",
+            text_columns("Trial", "Arm", "Seed", "Error"),
+            [
+                [el("code", t.trial_id), t.arm, str(t.seed), el("code", t.error, class_="wrap")]
+                for t in failed
+            ],
+        )
+        if failed
+        else None,
+        el("p", _undecodable(report)),
+        table(
+            "Videos that do not decode",
+            text_columns("Video", "Path", "Reason"),
+            [[el("code", v.video_id), el("code", v.path, class_="wrap"), v.reason] for v in undecodable],
+        )
+        if undecodable
+        else None,
+    )
+
+
+def _undecodable(report: Report) -> str:
+    if report.data.undecodable is None:
+        return "How many videos are undecodable is not recorded."
+    broken = len(report.data.undecodable)
+    if not report.data.counts:
+        return f"{words.count(broken, 'video')} undecodable."
+    return f"{broken} of {words.count(report.data.videos, 'video')} undecodable."
+
+
+def plan(report: Report) -> Html:
+    """Every trial with its status, those not yet run too."""
+    columns = [
+        *text_columns("Trial", "Arm"),
+        Column("Seed", number=True),
+        Column("Status"),
+        Column("Epochs", number=True),
+        Column("Top-1, val", number=True),
+        Column("Top-1, test", number=True),
+        Column("Time", number=True),
+    ]
+    beside = len(report.trials) - report.planned
+    return section(
+        "plan",
+        "Plan",
+        el(
+            "div",
+            table("Every trial of the study", columns, [_trial(t) for t in report.trials]),
+            class_="tall",
+        ),
+        note(f"{words.count(beside, 'trial is', 'trials are')} of an earlier plan: kept, not used here.")
+        if beside
+        else None,
+    )
+
+
+def _trial(trial: Trial) -> Sequence[Child | Cell]:
+    status = STATUS[trial.status] + ("" if trial.planned else ", not in this plan")
+    return [
+        el("code", trial.trial_id),
+        trial.arm,
+        Cell(str(trial.seed), trial.seed),
+        el("span", status, class_=f"status {trial.status}"),
+        Cell("–" if trial.epochs is None else str(trial.epochs), trial.epochs),
+        Cell(words.percent(trial.val_top1), trial.val_top1),
+        Cell(words.percent(trial.test_top1), trial.test_top1),
+        Cell(words.duration(trial.seconds), trial.seconds),
+    ]
+
+
+def data(report: Report) -> Html:
+    """Videos by split and class."""
+    counts = report.data.counts
+    names = list(dict.fromkeys(name for classes in counts.values() for name in classes))
+    known = [name for name in report.class_names if name in names]
+    ordered = known + [name for name in names if name not in known]
+    columns = [Column("Class"), *(Column(split, number=True) for split in counts), Column("All", number=True)]
+    rows: list[list[Child | Cell]] = [
+        [name or "all classes", *(_number(n) for n in per_split), _number(sum(per_split))]
+        for name in ordered
+        for per_split in [[classes.get(name, 0) for classes in counts.values()]]
+    ]
+    if len(rows) > 1:
+        totals = [sum(classes.values()) for classes in counts.values()]
+        rows.append(["all classes", *(_number(n) for n in totals), _number(sum(totals))])
+    groups = report.data.straddling_groups
+    return section(
+        "data",
+        "Data",
+        facts(
+            [
+                ("Videos", videos(report)),
+                ("Splits", report.data.split_source),
+                ("Groups on both sides of a split", None if groups is None else str(groups)),
+            ]
+        ),
+        table("Videos by split and class", columns, rows) if rows else note("No counts are recorded."),
+    )
+
+
+def provenance(report: Report, folder: Path) -> Html:
+    """What it takes to trust or repeat the study, and its files."""
+    study = report.study
+    revision = at(study, "git.revision", str, None)
+    dirty = at(study, "git.dirty", bool, None)
+    state = {True: " with uncommitted changes", False: ", clean", None: ""}[dirty]
+    decodes = report.decodes
+    needed = None
+    if decodes.videos is not None and decodes.clip_keys is not None:
+        needed = (
+            f"{decodes.videos * decodes.clip_keys:,} = {words.count(decodes.videos, 'video')} × "
+            f"{words.count(decodes.clip_keys, 'clip key')}"
+        )
+        if decodes.decoded is not None and decodes.reused is not None:
+            needed += f" ({decodes.decoded:,} decoded in this run, {decodes.reused:,} reused)"
+    seeds = sorted({trial.seed for trial in report.trials if trial.planned})
+    wall = study.get("wall_seconds")
+    command = at(study, "command", str, None) or " ".join(map(str, at(study, "command", list, [])))
+    files = [
+        name
+        for name in ("trials", "epochs", "predictions", "effects")
+        if (folder / f"{name}.parquet").exists()
+    ]
+    links: list[Child] = [[el("a", f"{name}.parquet", href=f"{name}.parquet"), "  "] for name in files]
+    if (folder / "study.json").exists():
+        links.append(el("a", "study.json", href="study.json"))
+    return section(
+        "provenance",
+        "Provenance",
+        facts(
+            [
+                ("Command", el("code", command, class_="wrap") if command else None),
+                ("Git revision", [el("code", revision), state] if revision else None),
+                ("Manifest", at(study, "manifest.path", str, None)),
+                ("Manifest digest", _code(at(study, "manifest.digest", str, None))),
+                ("Decodes", needed),
+                ("Seeds", ", ".join(map(str, seeds))),
+                ("Started", at(study, "started", str, None)),
+                ("Ended", at(study, "ended", str, None)),
+                ("Wall time", words.duration(wall) if isinstance(wall, int | float) else None),
+                *(
+                    (f"Version of {name}", str(version))
+                    for name, version in at(study, "versions", dict, {}).items()
+                ),
+                *(
+                    (name.replace("_", " "), _plain(value))
+                    for name, value in at(study, "hardware", dict, {}).items()
+                ),
+            ]
+        ),
+        el("p", "Tables beside this page: ", links) if links else None,
+        el(
+            "details",
+            el("summary", "The study as it was resolved"),
+            el("pre", json.dumps(study["study"], indent=2, ensure_ascii=False)),
+        )
+        if "study" in study
+        else None,
+    )
+
+
+def _number(n: int) -> Cell:
+    return Cell(f"{n:,}", n)
+
+
+def _code(text: str | None) -> Html | None:
+    return None if text is None else el("code", text, class_="wrap")
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

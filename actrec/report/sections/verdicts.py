@@ -1,0 +1,142 @@
+"""The first screen: the answer, the verdicts, the effect plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actrec.report import words
+from actrec.report.figures.effects import effects as effect_plot
+from actrec.report.markup import Child, Html, el
+from actrec.report.sections.parts import Cell, Column, banner, facts, note, pill, plot, section, table
+from actrec.report.values import PLACEBO, Effect, Report
+
+
+def header(report: Report) -> Html:
+    """The study's name, its answer in one sentence, and its size."""
+    ok, failed, waiting = (report.count(status) for status in ("ok", "failed", "waiting"))
+    seeds = sorted({trial.seed for trial in report.trials if trial.planned})
+    trials = f"{ok} of {report.planned} ok · {failed} failed" + (f" · {waiting} not run" if waiting else "")
+    return el(
+        "header",
+        el("p", "actrec · ablation study", class_="kicker"),
+        el("h1", report.name),
+        el("p", words.answer(report), class_="answer"),
+        facts(
+            [
+                ("Trials", trials),
+                ("Seeds", f"{len(seeds)} for each arm" if seeds else None),
+                ("Videos", videos(report)),
+                ("Verdicts on", f"{words.metric_name(report.metric)}, test split"),
+            ]
+        ),
+    )
+
+
+def videos(report: Report) -> str | None:
+    """How many videos there are and how many of them do not decode; None where nothing is known."""
+    if report.data.undecodable is None:
+        return f"{report.data.videos:,}" if report.data.counts else None
+    broken = len(report.data.undecodable)
+    return (
+        f"{broken} of {report.data.videos:,} undecodable" if report.data.counts else f"{broken} undecodable"
+    )
+
+
+def banners(report: Report) -> list[Html]:
+    """What limits the answer: unfinished, failed, leaking, noisy or damaged."""
+    found = []
+    waiting, failed = report.count("waiting"), report.count("failed")
+    if waiting:
+        rest = f"{waiting} of {words.count(report.planned, 'trial')} have not run."
+        found.append(banner(el("strong", "In progress. "), rest, " Everything below is provisional."))
+    if failed:
+        link = el("a", "see failures", href="#failures")
+        text = f"{words.count(failed, 'trial')} failed; the arms are judged without: "
+        found.append(banner(text, link, ".", kind="warn"))
+    placebo = report.effect(PLACEBO)
+    if placebo is not None and placebo.decided:
+        text = f"The placebo changes nothing, yet “{placebo.verdict}”: distrust the other verdicts too."
+        found.append(banner(text, kind="warn"))
+    if report.data.straddling_groups:
+        groups = words.count(report.data.straddling_groups, "group of videos lies", "groups of videos lie")
+        found.append(banner(f"{groups} on both sides of a split: accuracy may be optimistic.", kind="warn"))
+    found += [banner(problem, kind="warn") for problem in report.problems]
+    return found
+
+
+def answer(report: Report) -> Html:
+    """The verdict table beside the effect plot; further metrics below, folded away."""
+    unit = words.unit(report.metric)
+    shown = [effect for effect in report.effects if effect.difference is not None]
+    drawn: Child = None
+    if shown:
+        drawn = plot(
+            "effect-plot",
+            effect_plot(shown, unit.name, unit.scale),
+            "Differences from the baseline on the test split with their intervals; the table "
+            "of verdicts holds the same numbers.",
+            "Mean paired differences from the baseline (dotted line), with their intervals. "
+            "The purple band is the placebo's interval: the noise floor.",
+        )
+    explained = note(
+        "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. "
+        "Models are selected on the validation split; every number here is of the test split. "
+        "p is adjusted for the number of comparisons."
+    )
+    further = {effect.metric: None for effect in report.further}
+    return section(
+        "answer",
+        "Verdicts",
+        el("div", el("div", _table(report.effects, report.metric), explained), drawn, class_="split"),
+        [
+            el(
+                "details",
+                el("summary", f"The same for {words.metric_name(metric)}"),
+                _table([effect for effect in report.further if effect.metric == metric], metric),
+            )
+            for metric in further
+        ],
+    )
+
+
+def _table(effects: Sequence[Effect], metric: str) -> Html:
+    unit = words.unit(metric)
+    columns = [
+        Column("Factor"),
+        Column("Level"),
+        Column(f"Δ {unit.name}", number=True),
+        Column("Interval", number=True),
+        Column("p adj.", number=True),
+        Column("Seeds", number=True),
+        Column("Verdict"),
+    ]
+    rows: list[list[Child | Cell]] = [
+        [
+            effect.factor or effect.arm,
+            _level(effect),
+            Cell(el("strong", unit.signed(effect.difference)), effect.difference),
+            Cell(unit.interval(effect.low, effect.high), effect.low),
+            Cell(words.p_value(effect.p_adjusted), effect.p_adjusted),
+            Cell(_seeds(effect), effect.n_seeds),
+            pill(effect.verdict),
+        ]
+        for effect in effects
+    ]
+    return table(
+        f"Effect on test {words.metric_name(metric)}: mean paired difference, arm less baseline",
+        columns,
+        rows,
+    )
+
+
+def _level(effect: Effect) -> Child:
+    if effect.arm == PLACEBO:
+        return el("span", "no change", class_="muted nowrap")
+    before = el("span", f"{effect.baseline} → ", class_="muted") if effect.baseline else None
+    return el("span", before, effect.level, class_="nowrap")
+
+
+def _seeds(effect: Effect) -> str:
+    return (
+        f"{effect.n_seeds} of {effect.n_seeds + effect.n_failed}" if effect.n_failed else f"{effect.n_seeds}"
+    )

@@ -1,0 +1,268 @@
+"""Parquet and ``study.json`` → plain values. All counting of the report is done here and in ``outcomes.py``.
+
+Whatever ``study.json`` lacks is left out of the page; a table that lacks a promised column is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actrec.errors import LedgerError
+from actrec.report.outcomes import class_report, count_predictions, outcome
+from actrec.report.values import (
+    BASELINE,
+    PLACEBO,
+    Arm,
+    Best,
+    Curve,
+    Data,
+    Decodes,
+    Effect,
+    Report,
+    Status,
+    Trial,
+    Undecodable,
+)
+from actrec.results.ledger import Ledger
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+NO_RESULT = "no result"
+
+
+def load(folder: Path) -> Report:
+    """Everything that the page shows of the study in ``folder``.
+
+    Raises:
+        LedgerError: if there is no study there, or its tables or ``study.json`` cannot be read.
+    """
+    study = _study(folder)
+    ledger = Ledger(folder)
+    rows = ledger.read("trials").to_pylist()
+    if not study and not rows:
+        raise LedgerError(f"{folder} holds no study: neither study.json nor a trial")
+    trials = _trials(at(study, "plan", list, []), rows)
+    arms = _arms(trials)
+    best = _best(arms)
+    metric = at(study, "study.metric", str, "top1").removeprefix("test_")
+    effects = _effects(folder)
+    own = [effect for effect in effects if effect.metric == metric]
+    judged = {effect.arm for effect in own}
+    own += [_unjudged(arm, metric) for arm in arms if arm.name not in {BASELINE, *judged}]
+    counted = count_predictions(ledger.read("predictions"), at(study, "manifest.class_names", list, []))
+    compared = [arm for arm in arms if arm.name == BASELINE or (best and arm.name == best.arm)]
+    return Report(
+        name=at(study, "name", str, folder.resolve().name),
+        metric=metric,
+        trials=trials,
+        arms=arms,
+        effects=tuple(sorted(own, key=_rank)),
+        further=tuple(sorted((effect for effect in effects if effect.metric != metric), key=_rank)),
+        class_names=counted.class_names,
+        curves=_curves(ledger.read("epochs"), arms),
+        outcomes=_known((arm.name, outcome(arm, counted)) for arm in arms),
+        class_reports=_known((arm.name, class_report(arm, counted)) for arm in compared),
+        best=best,
+        data=_data(study),
+        decodes=Decodes(
+            *(at(study, f"decodes.{key}", int, None) for key in ("videos", "clip_keys", "decoded", "reused"))
+        ),
+        study=study,
+        problems=tuple(ledger.problems),
+    )
+
+
+def at(values: Row, path: str, kind: type[T], default: Any) -> Any:
+    """The value at a dotted path of nested mappings, or ``default`` where it is missing or not a ``kind``."""
+    value: Any = values
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, kind) else default
+
+
+def _known(pairs: Iterable[tuple[str, T | None]]) -> dict[str, T]:
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _study(folder: Path) -> Row:
+    path = folder / "study.json"
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LedgerError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise LedgerError(f"{path} must hold a JSON object, not {type(found).__name__}")
+    return found
+
+
+def _trials(plan: Sequence[Row], rows: Sequence[Row]) -> tuple[Trial, ...]:
+    """The plan in its order, then what the ledger has beside it; without a plan the ledger is the plan."""
+    done = {row["trial_id"]: row for row in rows}
+    planned = {entry["trial_id"] for entry in plan}
+    ordered = [done.get(entry["trial_id"], entry) for entry in plan] if plan else list(done.values())
+    beside = [row for row in rows if row["trial_id"] not in planned] if plan else []
+    return tuple(_trial(row, planned=True) for row in ordered) + tuple(
+        _trial(row, planned=False) for row in beside
+    )
+
+
+def _trial(row: Row, *, planned: bool) -> Trial:
+    status: Status = "waiting" if "status" not in row else "ok" if row["status"] == "ok" else "failed"
+    return Trial(
+        trial_id=row["trial_id"],
+        arm=row["arm"],
+        factor=_word(row.get("factor")),
+        level=_word(row.get("level")),
+        seed=row["seed"],
+        status=status,
+        planned=planned,
+        error=_word(row.get("error")) or ("it left no message" if status == "failed" else ""),
+        epochs=row.get("epochs"),
+        seconds=_finite(row.get("seconds")),
+        val_top1=_finite(row.get("val_top1")),
+        test_top1=_finite(row.get("test_top1")),
+        test_macro_f1=_finite(row.get("test_macro_f1")),
+    )
+
+
+def _arms(trials: Sequence[Trial]) -> tuple[Arm, ...]:
+    """The planned arms in the plan's order, the baseline first and the placebo second."""
+    members: dict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        if trial.planned:
+            members[trial.arm].append(trial)
+    names = sorted(members, key=lambda name: (name != BASELINE, name != PLACEBO))  # stable: else as planned
+    return tuple(
+        Arm(name, members[name][0].factor, members[name][0].level, tuple(members[name])) for name in names
+    )
+
+
+def _best(arms: Sequence[Arm]) -> Best | None:
+    """The change with the highest mean validation top-1, among those with the most finished seeds: fewer
+    seeds have the luckier mean."""
+    means = {arm.name: (len(arm.finished), _mean_val(arm)) for arm in arms if arm.finished}
+    changes = {arm.name: means[arm.name] for arm in arms if arm.is_change and arm.name in means}
+    if not changes:
+        return None
+    name = max(changes, key=lambda arm: changes[arm])
+    return Best(name, changes[name][1], means[BASELINE][1] if BASELINE in means else None)
+
+
+def _mean_val(arm: Arm) -> float:
+    known = [trial.val_top1 for trial in arm.finished if trial.val_top1 is not None]
+    return sum(known) / len(known) if known else -math.inf
+
+
+def _effects(folder: Path) -> tuple[Effect, ...]:
+    """All rows of the effects table but the baseline's own."""
+    path = folder / "effects.parquet"
+    if not path.exists():
+        return ()
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LedgerError(f"{path} cannot be read: {error}") from error
+    return tuple(_effect(row) for row in rows if row["arm"] != BASELINE)
+
+
+def _unjudged(arm: Arm, metric: str) -> Effect:
+    """A row for an arm that the effects table does not have, so that the page has every arm."""
+    failed = sum(trial.status == "failed" for trial in arm.trials)
+    waits = any(trial.status == "waiting" for trial in arm.trials)
+    return Effect(
+        arm=arm.name,
+        factor=arm.factor,
+        level=arm.level,
+        metric=metric,
+        n_seeds=len(arm.finished),
+        n_failed=failed,
+        verdict="not yet" if waits else NO_RESULT,
+    )
+
+
+def _rank(effect: Effect) -> tuple[bool, bool, float, str]:
+    """Decided effects first, then the largest; the placebo last."""
+    return effect.arm == PLACEBO, not effect.decided, -abs(effect.difference or 0.0), effect.arm
+
+
+def _effect(row: Row) -> Effect:
+    return Effect(
+        arm=row["arm"],
+        factor=row["factor"],
+        level=row["level"],
+        metric=row["metric"],
+        n_seeds=row["n_seeds"],
+        n_failed=row.get("n_failed") or 0,
+        verdict=row.get("verdict") or NO_RESULT,
+        baseline=row["baseline"],
+        difference=_finite(row.get("difference")),
+        low=_finite(row.get("low")),
+        high=_finite(row.get("high")),
+        p=_finite(row.get("p")),
+        p_adjusted=_finite(row.get("p_adjusted")),
+    )
+
+
+def _curves(epochs: pa.Table, arms: Sequence[Arm]) -> tuple[Curve, ...]:
+    """Mean and range over the finished seeds of each arm, at every epoch that any of them reached."""
+    finished = [(trial.trial_id, arm.name) for arm in arms for trial in arm.finished]
+    ids = pa.array([trial_id for trial_id, _ in finished], pa.string())
+    names = pa.array([name for _, name in finished], pa.string())
+    owned = epochs.append_column("arm", names.take(pc.index_in(epochs["trial_id"].combine_chunks(), ids)))
+    keys = ["arm", "split", "metric", "epoch"]
+    grouped = (
+        owned.filter(pc.is_valid(owned["arm"]))
+        .group_by(keys, use_threads=False)  # in one order, so that the same rows make the same page
+        .aggregate([("value", "mean"), ("value", "min"), ("value", "max")])
+        .sort_by([(key, "ascending") for key in keys])
+    )
+    points: dict[tuple[str, str, str], list[tuple[int, float, float, float]]] = defaultdict(list)
+    for row in grouped.to_pylist():
+        values = tuple(row[f"value_{name}"] for name in ("mean", "min", "max"))
+        if all(_finite(value) is not None for value in values):
+            points[row["arm"], row["split"], row["metric"]].append((row["epoch"], *values))
+    return tuple(
+        Curve(arm, split, metric, *(tuple(column) for column in zip(*rows, strict=True)))
+        for (arm, split, metric), rows in points.items()
+    )
+
+
+def _data(study: Row) -> Data:
+    counts = {
+        str(split): {str(name): int(n) for name, n in found.items()}
+        if isinstance(found, Mapping)
+        else {"": int(found)}
+        for split, found in at(study, "manifest.counts", dict, {}).items()
+    }
+    undecodable = at(study, "manifest.undecodable", list, None)
+    return Data(
+        counts=counts,
+        undecodable=None
+        if undecodable is None
+        else tuple(
+            Undecodable(_word(row.get("video_id")), _word(row.get("path")), _word(row.get("reason")))
+            for row in undecodable
+        ),
+        straddling_groups=at(study, "manifest.straddling_groups", int, None),
+        split_source=at(study, "manifest.split_source", str, None),
+    )
+
+
+def _word(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

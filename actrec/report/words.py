@@ -1,0 +1,122 @@
+"""Numbers and answers in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actrec.report.values import PLACEBO, Effect, Report
+
+MINUS, DASH = "−", "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How differences of a metric are written: ``scale`` × the difference, with ``digits`` decimals."""
+
+    name: str
+    scale: float
+    digits: int
+
+    def signed(self, difference: float | None) -> str:
+        """A difference with its sign, such as ``+1.3``."""
+        if difference is None:
+            return DASH
+        # Rounded first: a difference that rounds to zero has no sign.
+        rounded = round(self.scale * difference, self.digits) + 0.0
+        return f"{rounded:+.{self.digits}f}".replace("-", MINUS) if rounded else f"{0:.{self.digits}f}"
+
+    def interval(self, low: float | None, high: float | None) -> str:
+        """Both ends of an interval in brackets."""
+        return DASH if low is None or high is None else f"[{self.signed(low)}, {self.signed(high)}]"
+
+
+def unit(metric: str) -> Unit:
+    """Points for shares, nats for losses."""
+    return Unit("nats", 1.0, 3) if metric == "loss" else Unit("points", 100.0, 1)
+
+
+METRICS = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1", "loss": "loss"}
+
+
+def metric_name(metric: str) -> str:
+    """A metric as people write it."""
+    return METRICS.get(metric, metric)
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share in [0, 1] as percent."""
+    return DASH if share is None else f"{100 * share:.{digits}f}\u202f%"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: ``1 trial``, ``1,200 trials``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
+    if seconds is None:
+        return DASH
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def p_value(p: float | None) -> str:
+    """Three decimals, or that it is smaller than they show."""
+    return DASH if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def answer(report: Report) -> str:
+    """What the study found, in one sentence."""
+    done, failed, waiting = (report.count(status) for status in ("ok", "failed", "waiting"))
+    if not done:
+        if not report.planned:
+            return "No trial has been planned and none has run."
+        others = [f"{failed} failed"] * bool(failed) + [f"{waiting} have not run"] * bool(waiting)
+        return f"No trial has finished yet: of {count(report.planned, 'trial')}, {' and '.join(others)}."
+    changes = [effect for effect in report.effects if effect.arm != PLACEBO]
+    if all(effect.difference is None for effect in changes):
+        return f"{done} of {count(report.planned, 'trial')} have finished; there is no verdict yet."
+    unit_ = unit(report.metric)
+    parts = [
+        _group(changes, "hurts", "hurts", "hurt", unit_),
+        _group(changes, "helps", "helps", "help", unit_),
+        *_others(changes),
+    ]
+    sentence = f"Of {count(len(changes), 'change')}, {_join(parts)}"
+    placebo = report.effect(PLACEBO)
+    if placebo is None or placebo.difference is None:
+        return sentence + "."
+    noise = f" ({placebo.verdict}!)" if placebo.decided else " (noise)"
+    return f"{sentence}; the placebo moved {unit_.signed(placebo.difference)} {unit_.name}{noise}."
+
+
+def _group(changes: Sequence[Effect], verdict: str, one: str, many: str, unit_: Unit) -> str:
+    """How many have a verdict, the largest three by name and size."""
+    found = [effect for effect in changes if effect.verdict == verdict]
+    if not found:
+        return f"0 {many}"
+    named = [f"{e.arm}, {unit_.signed(e.difference)} {unit_.name}" for e in found[:3]]
+    rest = [f"{len(found) - 3} more"] * (len(found) > 3)
+    return f"{len(found)} {one if len(found) == 1 else many} ({'; '.join(named + rest)})"
+
+
+def _others(changes: Sequence[Effect]) -> list[str]:
+    """The counts of all other verdicts."""
+    names = dict.fromkeys(effect.verdict for effect in changes if not effect.decided)
+    counts = {name: sum(effect.verdict == name for effect in changes) for name in names}
+    return [f"{n} {'is' if n == 1 else 'are'} {OTHERS.get(name, name)}" for name, n in counts.items()]
+
+
+OTHERS = {
+    "no result": "without a result",
+    "not yet": "not judged yet",
+    "no practical effect": "without effect",
+}
+
+
+def _join(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
