@@ -17,23 +17,22 @@ from actrec.fields import unknown
 
 SPLITS = ("train", "val", "test", "unused")
 STATUSES = ("ok", "unreadable")
-SCHEMA = pa.schema(
-    [
-        ("video_id", pa.string()),
-        ("path", pa.string()),  # POSIX, within the root
-        ("label", pa.int64()),  # 0 to K−1
-        ("class_name", pa.string()),
-        ("group", pa.string()),
-        ("split", pa.string()),
-        ("num_frames", pa.int64()),
-        ("fps", pa.float64()),
-        ("width", pa.int64()),  # pixels
-        ("height", pa.int64()),
-        ("seconds", pa.float64()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
+_TYPES: dict[str, pa.DataType] = {
+    "video_id": pa.string(),
+    "path": pa.string(),  # POSIX, within the root
+    "label": pa.int64(),  # 0 to K−1
+    "class_name": pa.string(),
+    "group": pa.string(),
+    "split": pa.string(),
+    "num_frames": pa.int64(),
+    "fps": pa.float64(),
+    "width": pa.int64(),  # pixels
+    "height": pa.int64(),
+    "seconds": pa.float64(),
+    "status": pa.string(),
+    "reason": pa.string(),
+}
+SCHEMA = pa.schema(_TYPES)
 _ACCEPTED: dict[pa.DataType, tuple[str, Callable[[pa.DataType], bool]]] = {
     pa.string(): ("strings", lambda kind: pt.is_string(kind) or pt.is_large_string(kind)),
     pa.int64(): ("integers", pt.is_integer),
@@ -145,9 +144,8 @@ def _paths(paths: Sequence[str], root: Path) -> None:
 def _trainable(table: pa.Table) -> None:
     names, splits = strings(table, "class_name"), strings(table, "split")
     rows = zip(names, splits, strings(table, "status"), strict=True)
-    without = sorted(
-        set(names) - {name for name, split, status in rows if (split, status) == ("train", "ok")}
-    )
+    able = {name for name, split, status in rows if (split, status) == ("train", "ok")}
+    without = sorted(set(names) - able)
     if without:
         more = f" and {len(without) - 8} more" if len(without) > 8 else ""
         raise ManifestError(f"classes without a readable training video: {', '.join(without[:8])}{more}")

@@ -119,7 +119,7 @@ class Manifest:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of what the videos are, 16 hexadecimal digits; where they lie and the rows' order are not in it."""
+        """A hash of the videos, 16 hexadecimal digits; neither their place nor the rows' order changes it."""
         rows = self.table.select(list(_IDENTITY)).sort_by("video_id").to_pylist()
         content = hashlib.sha256()
         for row in rows:

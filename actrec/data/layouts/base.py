@@ -14,7 +14,12 @@ from actrec.errors import LayoutError
 
 Split = Literal["train", "val", "test", "unused"]
 
-VIDEO_SUFFIXES = frozenset(".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
+# fmt: off
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ogv", ".ts", ".webm", ".wmv",
+})
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,206 @@
+"""``actrec data build`` and ``actrec data check``: make a manifest of videos, and check one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+from actrec.data.build import build_manifest, list_videos, paths_to_probe
+from actrec.data.checks import SPLITS, strings
+from actrec.data.counts import Counts
+from actrec.data.layouts import LAYOUTS
+from actrec.data.manifest import Manifest
+from actrec.data.probe import Probe
+from actrec.errors import ActrecError
+
+SHOWN = 20  # videos or groups listed in full; of more, the number is said
+
+BUILD = """\
+Lists the videos of a data set, decodes each once to see what is in it, and writes a manifest: one row a
+video with its class, group and split. A video that does not decode keeps its row, with the reason.
+
+layouts:
+  folder   ROOT/<class>/<files>. Without --splits it is cut 60/20/20 into train, validation and test by
+           group, so that no group is on two sides. --group-regex says what a group is: clips that share
+           people, scene or recording. Without it each video is its own group.
+           With --splits DIR, DIR/train.txt, DIR/test.txt and perhaps DIR/val.txt list paths within ROOT.
+  ucf101   official lists in DIR: classInd.txt, trainlist0K.txt, testlist0K.txt; K is 1, 2 or 3.
+  hmdb51   official lists in DIR: <class>_test_splitK.txt; K is 1, 2 or 3.
+Where lists give train and test only, a fifth of train is cut off by group for validation.
+
+examples:
+  actrec data build --layout folder --root videos --out videos.parquet
+  actrec data build --layout folder --root ut_interaction --group-regex '_(\\d+)_\\d+\\.avi$' --out ut.parquet
+  actrec data build --layout ucf101 --root UCF-101 --splits ucfTrainTestlist --split 1 --out ucf101.parquet
+  actrec data build --layout hmdb51 --root hmdb51 --splits testTrainMulti_7030_splits --out hmdb51.parquet
+"""
+
+CHECK = """\
+Reads a manifest, checks every rule that it must keep, decodes every file once more and compares.
+
+exit status:
+  0  all is well; videos known to be unreadable, and groups that official lists put on two sides, are shown
+  1  a file is missing or is not what the manifest says, or a cut of ours puts a group on two sides
+  2  it is not a valid manifest
+
+example:
+  actrec data check ut.parquet
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command ``data``; its ``run`` default takes the parsed arguments and gives the exit status."""
+    data = subparsers.add_parser("data", help="make or check a manifest of videos")
+    commands = data.add_subparsers(title="commands", required=True, metavar="{build,check}")
+
+    def add(name: str, about: str, text: str) -> argparse.ArgumentParser:
+        parser = commands.add_parser(
+            name, help=about, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        parser.add_argument("--address", help="Ray cluster; default: one running here, else a local one")
+        return parser
+
+    build = add("build", "make a manifest from a folder of videos", BUILD)
+    build.add_argument("--layout", required=True, choices=list(LAYOUTS), help="how the data set is kept")
+    build.add_argument("--root", required=True, type=Path, metavar="DIR", help="the folder of videos")
+    build.add_argument("--splits", type=Path, metavar="DIR", help="the folder of split lists")
+    build.add_argument("--split", type=int, metavar="K", help="which of the split lists; official default: 1")
+    build.add_argument(
+        "--group-regex",
+        metavar="RE",
+        help="searched in each path within ROOT; its capture is the group",
+    )
+    build.add_argument("--seed", type=int, default=0, metavar="S", help="of the cuts made here (default: 0)")
+    build.add_argument("--out", required=True, type=Path, metavar="M.parquet", help="the manifest to write")
+    build.set_defaults(run=run_build)
+
+    check = add("check", "check a manifest and its files", CHECK)
+    check.add_argument("manifest", type=Path, metavar="M.parquet", help="the manifest to check")
+    check.set_defaults(run=run_check)
+
+
+def _one_line_errors(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """What a user can put right is one line on stderr and exit status 2, not a traceback."""
+
+    @wraps(command)
+    def run(arguments: argparse.Namespace) -> int:
+        try:
+            return command(arguments)
+        except ActrecError as error:
+            print(f"actrec data: error: {printable(str(error))}", file=sys.stderr)
+            return 2
+
+    return run
+
+
+@_one_line_errors
+def run_build(arguments: argparse.Namespace) -> int:
+    """Make a manifest."""
+    root = arguments.root.absolute()
+    listing = list_videos(
+        root,
+        arguments.layout,
+        splits=arguments.splits,
+        split=arguments.split,
+        group_regex=arguments.group_regex,
+    )
+    probes = _probe(root, paths_to_probe(listing), arguments.address)
+    manifest = build_manifest(root, arguments.layout, listing, probes, seed=arguments.seed)
+    manifest.write(arguments.out)
+    _show(manifest, manifest.counts())
+    for note in listing.notes:
+        print(f"note: {printable(note)}")
+    print(f"wrote {printable(str(arguments.out))} (digest {manifest.digest})")
+    return 0
+
+
+@_one_line_errors
+def run_check(arguments: argparse.Namespace) -> int:
+    """Check a manifest and its files."""
+    manifest = Manifest.read(arguments.manifest)
+    counts = manifest.counts()
+    _show(manifest, counts)
+    wrong = [
+        f"group {group} is on two sides of a cut that was made here" for group in counts.leaks
+    ] + _changed(manifest, arguments.address)
+    _list("problems", wrong)
+    if not wrong:
+        print(f"{printable(str(arguments.manifest))}: good (digest {manifest.digest})")
+    return 1 if wrong else 0
+
+
+def _probe(root: Path, paths: Sequence[str], address: str | None) -> list[Probe | str]:
+    # Here, so that help and errors in names come without the seconds that Ray takes.
+    from actrec.data.stream import probe_videos
+    from actrec.engine.cluster import connect
+
+    columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with connect(address), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=len(paths))
+        return probe_videos(root, paths, lambda done: progress.update(task, completed=done))
+
+
+def _changed(manifest: Manifest, address: str | None) -> list[str]:
+    """One line for each video that is no longer as the manifest says."""
+    if not manifest.root.is_dir():
+        return [f"{manifest.root}: the root is not there"]
+    now = _probe(manifest.root, strings(manifest.table, "path"), address)
+    wrong = []
+    for row, found in zip(manifest.table.to_pylist(), now, strict=True):
+        if isinstance(found, str):
+            if row["status"] == "ok":
+                wrong.append(f"{row['path']}: no longer readable: {found}")
+        elif row["status"] != "ok":
+            wrong.append(f"{row['path']}: readable now (was: {row['reason']}); build the manifest again")
+        elif changes := [
+            f"{name} {row[name]} → {getattr(found, name)}"
+            for name in ("num_frames", "width", "height")
+            if row[name] != getattr(found, name)
+        ]:
+            wrong.append(f"{row['path']}: another file now ({', '.join(changes)})")
+    return wrong
+
+
+def _show(manifest: Manifest, counts: Counts) -> None:
+    """Print what a manifest holds: classes × splits, then all that a user should know before trusting it."""
+    table = Table("class", *(Column(split, justify="right") for split in SPLITS), show_footer=True)
+    table.columns[0].footer = f"{len(manifest.class_names)} classes"
+    for column, split in zip(table.columns[1:], SPLITS, strict=True):
+        column.footer = str(sum(counts.videos[split].values()))
+    for name in manifest.class_names:
+        table.add_row(Text(printable(name)), *(str(counts.videos[split][name]) for split in SPLITS))
+    Console().print(table)
+    print(f"root {printable(str(manifest.root))}, layout {manifest.layout}")
+    made = " and ".join(manifest.cut) or "none"
+    print(f"splits: {manifest.split_source}; cut here by group: {made}; groups: {counts.groups}")
+    _list("videos do not decode", [f"{one.path}: {one.reason}" for one in counts.undecodable])
+    official = [group for group in counts.straddling if group not in counts.leaks]
+    _list(
+        f"of {counts.groups} groups straddle splits, as the official lists have them",
+        [f"{group} ({', '.join(counts.straddling[group])})" for group in official],
+    )
+    for split, names in counts.absent.items():
+        _list(f"classes have no readable {split} video (of few groups, train is served first)", names)
+
+
+def _list(what: str, lines: Sequence[str]) -> None:
+    """Print how many there are and the first of them; nothing where there are none."""
+    if lines:
+        print(f"{len(lines)} {what}:")
+        for line in lines[:SHOWN]:
+            print(f"  {printable(line)}")
+        if len(lines) > SHOWN:
+            print(f"  … and {len(lines) - SHOWN} more")
+
+
+def printable(text: str) -> str:
+    """The text with its control characters escaped: names of files must not steer a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
