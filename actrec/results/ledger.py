@@ -68,7 +68,7 @@ class Ledger:
             The token of the ownership. Whoever owned the folder before can no longer append.
 
         Raises:
-            LedgerError: if the folder cannot be written to, or holds results of another schema.
+            LedgerError: if the folder cannot be written to.
         """
         token = uuid.uuid4().hex
         write_json(
@@ -83,10 +83,13 @@ class Ledger:
         self._token = token
         for left in [*self.folder.glob(f"{ASIDE}*"), *(self.folder / "parts").glob(f"{ASIDE}*")]:
             discard(left)
-        sound = set(self._parts())
-        for part in (self.folder / "parts").glob("*"):
-            if part.name not in sound:
-                move(part, _unused(self.folder / "damaged", part.name))
+        for name in self._part_names():
+            try:
+                sound = self._is_sound(name)
+            except LedgerError:  # of another version, not damaged: read() says so, set_aside() can move it
+                continue
+            if not sound:
+                move(self.folder / "parts" / name, _unused(self.folder / "damaged", name))
         return token
 
     def owner(self) -> str | None:
@@ -210,26 +213,32 @@ class Ledger:
         if self.owner() != self._token:
             raise LedgerError(f"another run has taken over {self.folder}: this one may no longer write there")
 
+    def _part_names(self) -> list[str]:
+        names = (path.name for path in (self.folder / "parts").glob("*"))
+        return sorted(name for name in names if not name.startswith(ASIDE))
+
     def _parts(self) -> list[str]:
-        """The trials that have a sound part; what is wrong with the others goes to ``problems``."""
-        names = sorted(path.name for path in (self.folder / "parts").glob("*"))
-        sound = []
-        for name in names:
-            if name.startswith(ASIDE):
-                continue
-            if name not in self._sound:
-                why = self._damage(name)
-                if why is not None:
-                    problem = f"parts/{name} cannot be read and does not count: {why}"
-                    if problem not in self.problems:
-                        self.problems.append(problem)
-                    continue
-                self._sound.add(name)
-            sound.append(name)
-        return sound
+        """The trials that have a sound part."""
+        return [name for name in self._part_names() if self._is_sound(name)]
+
+    def _is_sound(self, name: str) -> bool:
+        """Reads every page of a part once. What is wrong with it goes to ``problems``.
+
+        Raises:
+            LedgerError: if another version of the tables wrote it.
+        """
+        if name not in self._sound:
+            why = self._damage(name)
+            if why is not None:
+                problem = f"parts/{name} cannot be read and does not count: {why}"
+                if problem not in self.problems:
+                    self.problems.append(problem)
+                return False
+            self._sound.add(name)
+        return True
 
     def _damage(self, name: str) -> str | None:
-        """What is wrong with a part, every page of which is read once; None if nothing is."""
+        """What is wrong with a part; None if nothing is."""
         for key in LEDGER_TABLES:
             path = self.folder / "parts" / name / f"{key}.parquet"
             try:

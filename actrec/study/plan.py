@@ -115,6 +115,7 @@ def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -
     lines.insert(1, "-" * len(lines[0]))
     total = cost(trials, videos)
     splits = ", ".join(f"{count:,} {split}" for split, count in videos.items())
+    keys = f"{total.clip_keys} {'way' if total.clip_keys == 1 else 'ways'} of reading them"
     return "\n".join(
         [
             f"study {study.name} ({study.design.replace('_', ' ')}), judged by test {study.metric}",
@@ -122,7 +123,7 @@ def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -
             *lines,
             "",
             f"{total.trials:,} trials = {total.arms:,} arms × {total.seeds:,} seeds",
-            f"{total.decodes:,} videos to decode = {total.videos:,} ({splits}) × {total.clip_keys} ways of reading",
+            f"{total.decodes:,} videos to decode = {total.videos:,} ({splits}) × {keys}",
             f"{total.clips_trained:,} clips to train on, over all trials and epochs",
         ]
     )

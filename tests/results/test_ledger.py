@@ -345,15 +345,19 @@ def test_a_damaged_compacted_file_is_an_error_that_names_it(ledger: Ledger) -> N
         ledger.read("predictions")
 
 
-def test_results_of_another_schema_are_refused(ledger: Ledger) -> None:
+@pytest.mark.parametrize("where", ["trials.parquet", "parts/a/trials.parquet"])
+def test_results_of_another_schema_are_refused_until_set_aside(ledger: Ledger, where: str) -> None:
     put(ledger, "a")
-    ledger.compact()
-    path = ledger.folder / "trials.parquet"
-    table = ledger.read("trials")
-    older = table.replace_schema_metadata({b"actrec_schema": b"0"})
-    parquet.write(path, [older], older.schema)
+    if not where.startswith("parts"):
+        ledger.compact()
+    older = ledger.read("trials").replace_schema_metadata({b"actrec_schema": b"0"})
+    parquet.write(ledger.folder / where, [older], older.schema)
+    again = Ledger(ledger.folder)
+    again.claim()
     with pytest.raises(LedgerError, match=r"schema 0, this program reads schema 1.*--fresh"):
-        Ledger(ledger.folder).finished()
+        again.finished()
+    assert again.set_aside() is not None
+    assert again.finished() == set()
 
 
 # -- disks -------------------------------------------------------------------------------------------------
