@@ -1,0 +1,82 @@
+"""Every architecture, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from torch import nn
+
+from actrec.errors import ModelError, SpecError
+from actrec.fields import unknown
+from actrec.models import cnn_lstm, frame_transformer
+from actrec.models.card import ModelCard
+from actrec.spec import ModelSpec
+
+ZOO: dict[str, ModelCard] = {
+    "cnn_lstm_1": cnn_lstm.CARD_1,
+    "cnn_lstm_2": cnn_lstm.CARD_2,
+    "cnn_lstm_3": cnn_lstm.CARD_3,
+    "frame_transformer": frame_transformer.CARD,
+}
+
+
+def find(name: str) -> ModelCard:
+    """The card of an architecture.
+
+    Raises:
+        SpecError: on an unknown name; it names the valid ones.
+    """
+    if name not in ZOO:
+        raise SpecError(unknown("model", name, ZOO))
+    return ZOO[name]
+
+
+def resolve(spec: ModelSpec) -> ModelSpec:
+    """``spec`` with the options that were left at None filled in from the model's card.
+
+    Raises:
+        SpecError: on an unknown model, or an option set that it does not have; it names the valid ones.
+    """
+    options = find(spec.name).options
+    given = {
+        entry.name: getattr(spec, entry.name) for entry in dataclasses.fields(spec) if entry.name != "name"
+    }
+    for option, value in given.items():
+        if value is not None and option not in options:
+            raise SpecError(unknown(f"option of {spec.name!r}", f"model.{option}", options))
+    return dataclasses.replace(
+        spec, **{option: default for option, default in options.items() if given[option] is None}
+    )
+
+
+def build(spec: ModelSpec, *, num_classes: int, num_frames: int) -> nn.Module:
+    """A new model, float32 (B, 3, T, H, W) → logits float32 (B, K), for clips of T = ``num_frames``.
+
+    Its initial weights come from torch's global generator, as in every torch layer: the caller seeds it
+    (``torch.manual_seed``) just before. Nothing else here or in the models uses it but dropout.
+
+    Raises:
+        SpecError: as :func:`resolve` does.
+        ModelError: if the options do not fit each other, or the model takes another number of frames.
+    """
+    resolved = resolve(spec)
+    chosen = find(spec.name)
+    if chosen.fixed_frames and num_frames != chosen.num_frames:
+        raise ModelError(f"{spec.name} takes clips of {chosen.num_frames} frames, not {num_frames}")
+    return chosen.build(resolved, num_classes=num_classes, num_frames=num_frames)
+
+
+def stage_of(card: ModelCard, parameter_name: str) -> str:
+    """The stage of the card that a parameter belongs to.
+
+    Raises:
+        ModelError: if it matches none of the stages, or several.
+    """
+    found = [stage for stage, pattern in card.stages.items() if re.fullmatch(pattern, parameter_name)]
+    if len(found) != 1:
+        raise ModelError(
+            f"parameter {parameter_name!r} of {card.name} is in {len(found)} stages {found}; it must be in "
+            f"exactly one of {list(card.stages)}"
+        )
+    return found[0]
