@@ -17,7 +17,7 @@ class Batch:
         labels: int64 (B,).
         video_ids: B of them; several clips may belong to one video.
         valid: bool (B,); False on rows that only pad a last, uneven batch to the same length on every
-            worker. They count for nothing.
+            worker. They count for nothing. Best kept in host memory, where reading it stalls no GPU.
     """
 
     clips: Tensor
@@ -27,3 +27,23 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.video_ids)
+
+    def without_padding(self) -> Batch:
+        """The batch itself if it has no padding, else its real rows alone.
+
+        Padding is dropped before the model sees it, not masked after: it would otherwise take part in the
+        statistics of batch normalisation.
+        """
+        if bool(self.valid.all()):
+            return self
+        keep = self.valid.nonzero().flatten()
+        return self.rows(keep)
+
+    def rows(self, keep: Tensor) -> Batch:
+        """The rows at the indices ``keep``, int64 (n,), in that order."""
+        return Batch(
+            clips=self.clips[keep.to(self.clips.device)],
+            labels=self.labels[keep.to(self.labels.device)],
+            video_ids=[self.video_ids[row] for row in keep.tolist()],
+            valid=self.valid[keep.to(self.valid.device)],
+        )
