@@ -1,0 +1,126 @@
+"""What learns in a trial: the model, its frozen parts, the loss and the optimiser, one step at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from actrec.errors import DivergedError
+from actrec.models.card import ModelCard
+from actrec.models.zoo import build
+from actrec.seeding import derive
+from actrec.spec import TrialSpec
+from actrec.training import checkpoint, distributed, freeze
+from actrec.training.fingerprint import apply_placebo, undisturbed
+from actrec.training.losses import make_loss
+from actrec.training.optim import make_optimizer, set_lr
+from actrec.training.task import Task
+
+
+class Learner:
+    """The model of a trial as it is at the start, and the means to train it.
+
+    The weights are drawn from torch's global generator, as every initialiser of torch does, seeded here.
+
+    Attributes:
+        model: (B, 3, T, H, W) float32 → logits (B, K).
+        optimizer: over the parameters that are trained.
+
+    Raises:
+        SpecError, ModelError: if the model cannot be built or frozen as asked.
+        TrialError: if ``world_size`` > 1 and there is no such process group.
+    """
+
+    def __init__(
+        self, spec: TrialSpec, task: Task, card: ModelCard, device: torch.device, world_size: int
+    ) -> None:
+        frames = 1 if spec.clip.sampling == "middle" else spec.clip.num_frames
+        torch.manual_seed(derive(spec.seed, "init"))
+        self.model = build(spec.model, num_classes=len(task.class_names), num_frames=frames).to(device)
+        groups = freeze.apply(freeze.rules(spec.freeze, card, self.model), self.model)
+        self.optimizer = make_optimizer(spec.optim, groups)
+        self._trained = [parameter for group in groups for parameter in group["params"]]
+        self._frozen = freeze.frozen_modules(self.model)
+        self._replica = distributed.replicate(self.model, device, world_size)
+        self._loss = make_loss(spec.loss, task.train_counts, device)
+        self._amp = spec.optim.amp == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self._clip_norm = spec.optim.clip_norm
+        self._device, self._world_size = device, world_size
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """float32 (B, K), in the mode that the model is in."""
+        return self._forward(self.model, inputs)
+
+    def train_mode(self) -> None:
+        """Train mode, but for what is frozen; see :func:`actrec.training.freeze.set_train_mode`."""
+        freeze.set_train_mode(self.model, self._frozen)
+
+    def step(self, inputs: Tensor, labels: Tensor, present: float, lr: float) -> Tensor:
+        """One optimiser step on the mean over the global batch, of which this is one worker's part.
+
+        Args:
+            present: 0 if the part only keeps the worker in step and weighs nothing, else 1.
+
+        Returns:
+            The sums of losses and of their weights, the hits and the clips over all workers: float64 (4,),
+            on the device, which is not waited for.
+        """
+        logits = self._forward(self._replica, inputs)
+        losses, weights = self._loss(logits, labels)
+        loss = losses.sum() * present
+        hits, clips = (logits.argmax(dim=1) == labels).sum(), torch.full_like(loss, len(labels))
+        sums = torch.stack([loss.detach(), weights.sum() * present, hits * present, clips * present]).double()
+        distributed.add_up(sums, self._world_size)
+        self.optimizer.zero_grad(set_to_none=True)
+        # Replicas average their gradients: times their number, it is the mean over the global batch.
+        (loss * self._world_size / sums[1].float()).backward()  # type: ignore[no-untyped-call]
+        if self._clip_norm:
+            nn.utils.clip_grad_norm_(self._trained, self._clip_norm)
+        set_lr(self.optimizer, lr)
+        self.optimizer.step()
+        return sums
+
+    @torch.no_grad()
+    def probe(self, inputs: Tensor, labels: Tensor) -> float:
+        """The training loss of a few clips in the current mode, leaving no trace."""
+        with undisturbed(self.model, self._device):
+            losses, weights = self._loss(self.logits(inputs), labels)
+        return float(losses.sum() / weights.sum())
+
+    def disturb(self, placebo: int) -> None:
+        """Makes this the learner of a placebo arm."""
+        apply_placebo(self._trained, placebo)
+
+    def average_statistics(self) -> None:
+        """Makes the running statistics of all workers one."""
+        distributed.average_buffers(self.model, self._world_size)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a checkpoint needs."""
+        optimizer = checkpoint.optimizer_tensors(self.optimizer)
+        return checkpoint.joined(model=self.model.state_dict(), optimizer=optimizer)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of :meth:`tensors`."""
+        self.model.load_state_dict(checkpoint.part(tensors, "model"))
+        checkpoint.load_optimizer(self.optimizer, checkpoint.part(tensors, "optimizer"))
+
+    def _forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
+            logits: Tensor = model(inputs)
+        return logits.float()
+
+
+def check_finite(rows: Sequence[Tensor], epoch: int, *, first_step: int = 1) -> None:
+    """Looks at what :meth:`Learner.step` returned for consecutive steps; waits for the device.
+
+    Raises:
+        DivergedError: if the loss of one is not finite, naming the step and the epoch, counted from 1.
+    """
+    losses = torch.stack(list(rows))[:, 0].tolist()
+    for step, loss in enumerate(losses, start=first_step):
+        if not math.isfinite(loss):
+            raise DivergedError(f"the training loss is {loss} at step {step} of epoch {epoch}")
