@@ -80,13 +80,17 @@ class Recorder(tune.Callback):
             self._swept = time.monotonic()
             self._registry.sweep.remote()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune notes down all that it is given, to restore a run that we never restore: the ledger does that.
+        return {}
+
     def check(self) -> None:
         """Raises :attr:`problem`, if there is one."""
         if self.problem is not None:
             raise self.problem
 
     def _of(self, trial: Any) -> Trial:
-        return self._trials[trial.config["trial"].trial_id]
+        return self._trials[trial.config["trial"]]
 
     def _record(self, trial: Trial, values: Mapping[str, Any], done: TrialResult | None = None) -> None:
         if self.problem is not None:

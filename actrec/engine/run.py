@@ -213,17 +213,15 @@ class _Launch:
         recorder = Recorder(
             self.ledger, station, {trial.trial_id: trial for trial in pending}, progress, registry
         )
-        commands = [
-            RunEpoch(
-                trial.trial_id,
-                trial.spec.to_dict(),
-                self.keys[trial.trial_id].folder,
-                self.keys[trial.trial_id].manifest.class_names,
-            )
+        commands = {
+            trial.trial_id: RunEpoch(trial.trial_id, trial.spec.to_dict(), key.folder, key.manifest.class_names)
             for trial in pending
-        ]
+            for key in [self.keys[trial.trial_id]]
+        }
         with tempfile.TemporaryDirectory(prefix="actrec-tune-") as scratch:
-            settings = Settings(self.study.name, station, allocation, Path(scratch), registry, streams)
+            settings = Settings(
+                self.study.name, commands, station, allocation, Path(scratch), registry, streams
+            )
             bundle = {"CPU": SUPERVISOR_CPUS if grouped else allocation.cpus_per_worker}
             if not grouped and allocation.gpus_per_worker:
                 bundle["GPU"] = allocation.gpus_per_worker
@@ -232,12 +230,12 @@ class _Launch:
             )
             tuner = tune.Tuner(
                 trainable,
-                param_space={"trial": tune.grid_search(commands)},
+                param_space={"trial": tune.grid_search(list(commands))},
                 tune_config=tune.TuneConfig(
                     reuse_actors=True,
                     max_concurrent_trials=allocation.concurrent,
-                    trial_name_creator=lambda trial: trial.config["trial"].trial_id,
-                    trial_dirname_creator=lambda trial: trial.config["trial"].trial_id,
+                    trial_name_creator=lambda trial: trial.config["trial"],
+                    trial_dirname_creator=lambda trial: trial.config["trial"],
                 ),
                 run_config=tune.RunConfig(
                     name=self.study.name,

@@ -27,11 +27,13 @@ RESULT, FAILURE = "actrec_result", "actrec_failure"  # keys of a Tune result
 class Settings:
     """What every trial of a study shares. Travels to each actor once.
 
+    ``commands`` has every trial's, by its id: Tune itself is given the ids alone.
     ``streams`` has the clip sets that are streamed, by their folder; where it is empty, clips come from the
     cache.
     """
 
     study: str
+    commands: Mapping[str, RunEpoch]
     station: Station
     allocation: Allocation
     storage: Path
@@ -74,7 +76,8 @@ class WarmTrial(tune.Trainable):
     keep an actor that raised, and its cold start costs more than most trials."""
 
     def setup(self, config: dict[str, Any], settings: Settings) -> None:
-        self._command: RunEpoch = config["trial"]
+        self._commands = settings.commands
+        self._trial_id: str = config["trial"]
         streams = settings.streams.values()
         workers = settings.allocation.workers
         self._fleet = Fleet(
@@ -89,11 +92,11 @@ class WarmTrial(tune.Trainable):
         self._fleet.start()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._command = new_config["trial"]
+        self._trial_id = new_config["trial"]
         return True
 
     def step(self) -> dict[str, Any]:
-        answers = self._fleet.ask(self._command)
+        answers = self._fleet.ask(self._commands[self._trial_id])
         answer: EpochDone | Failure = answers.get(0) or next(iter(answers.values()))
         if isinstance(answer, Failure):
             return {"done": True, FAILURE: answer}
