@@ -55,13 +55,13 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
-    for heading in ("name", f"parameters (K={_CLASSES})", "frames", "options", "stages", "summary"):
-        table.add_column(heading, justify="right" if heading.startswith(("parameters", "frames")) else "left")
+    table = Table(show_lines=True)
+    table.add_column("name", no_wrap=True)
+    table.add_column(f"parameters\n(K={_CLASSES})", justify="right", no_wrap=True)
+    table.add_column("frames", justify="right", no_wrap=True)
+    table.add_column("summary, options with defaults, stages")
     for row in rows:
         options = ", ".join(f"{option}={default}" for option, default in row["options"].items())
-        stages = " → ".join(row["stages"])
-        table.add_row(
-            row["name"], f"{row['parameters']:,}", str(row["frames"]), options, stages, row["summary"]
-        )
+        about = "\n".join([row["summary"], options, " → ".join(row["stages"])])
+        table.add_row(row["name"], f"{row['parameters']:,}", str(row["frames"]), about)
     Console().print(table)
