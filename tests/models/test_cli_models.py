@@ -34,7 +34,7 @@ def test_json_lists_the_whole_zoo(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_table_has_a_row_for_each_model(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", "120")
     assert run() == 0
     cells = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines()]
     rows = {row[1]: row for row in cells if len(row) > 1 and row[1]}
