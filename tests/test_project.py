@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,22 @@ def test_the_readme_annotates_every_top_level_entry(readme: str, tracked: list[P
     tree = readme.split("## The tree")[1].split("```")[1]
     listed = {line.split()[0].rstrip("/") for line in tree.splitlines() if line and not line[0].isspace()}
     assert listed == entries
+
+
+def test_the_readmes_study_runs_as_it_stands(readme: str, tmp_path: Path) -> None:
+    script = tmp_path / "study.py"
+    script.write_text(readme.split("```python\n")[1].split("```")[0])
+    done = subprocess.run(
+        [sys.executable, script, "--dry-run"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "30 trials = 6 arms × 5 seeds" in done.stdout  # baseline, 2 + 2 levels, placebo
+
+
+def test_the_readmes_flags_are_those_of_a_study(readme: str) -> None:
+    table = readme.split("| flag of a study's script")[1].split("\n\n")[0]
+    parser = (ROOT / "actrec" / "launch.py").read_text()
+    assert set(re.findall(r"--[a-z-]+", table)) - {"---"} == set(re.findall(r'"(--[a-z-]+)"', parser))
 
 
 def test_every_link_of_the_readme_to_a_file_leads_to_one(readme: str) -> None:
