@@ -62,4 +62,4 @@ bench: $(READY) ## run every benchmark; each prints one JSON object
 
 clean: ## remove caches and build outputs; .venv and reports stay
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	@find actrec experiments benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
