@@ -56,7 +56,7 @@ def load(folder: Path) -> Report:
     best = _best(arms)
     metric = at(study, "study.metric", str, "top1").removeprefix("test_")
     effects = _effects(folder)
-    own = [effect for effect in effects if effect.metric == metric]
+    own = [effect for effect in effects if effect.metric == metric and effect.difference is not None]
     judged = {effect.arm for effect in own}
     own += [_unjudged(arm, metric) for arm in arms if arm.name not in {BASELINE, *judged}]
     counted = count_predictions(ledger.read("predictions"), at(study, "manifest.class_names", list, []))
@@ -67,7 +67,9 @@ def load(folder: Path) -> Report:
         trials=trials,
         arms=arms,
         effects=tuple(sorted(own, key=_rank)),
-        further=tuple(sorted((effect for effect in effects if effect.metric != metric), key=_rank)),
+        further=tuple(
+            sorted((e for e in effects if e.metric != metric and e.difference is not None), key=_rank)
+        ),
         class_names=counted.class_names,
         curves=_curves(ledger.read("epochs"), arms),
         outcomes=_known((arm.name, outcome(arm, counted)) for arm in arms),
@@ -178,7 +180,7 @@ def _effects(folder: Path) -> tuple[Effect, ...]:
 
 
 def _unjudged(arm: Arm, metric: str) -> Effect:
-    """A row for an arm that the effects table does not have, so that the page has every arm."""
+    """A row for an arm without a difference, so that the page has every arm."""
     failed = sum(trial.status == "failed" for trial in arm.trials)
     waits = any(trial.status == "waiting" for trial in arm.trials)
     return Effect(
@@ -246,6 +248,7 @@ def _data(study: Row) -> Data:
         else {"": int(found)}
         for split, found in at(study, "manifest.counts", dict, {}).items()
     }
+    counts = {split: classes for split, classes in counts.items() if any(classes.values())}
     undecodable = at(study, "manifest.undecodable", list, None)
     return Data(
         counts=counts,

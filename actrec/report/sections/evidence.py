@@ -50,16 +50,17 @@ def curves(report: Report) -> Html:
     """A panel for every arm: accuracy shown, the other metrics folded away."""
     if not report.curves:
         return section("curves", "Learning curves", note("No trial has finished an epoch yet."))
+    keys = {
+        "baseline": "baseline, validation",
+        "arm": "arm, validation: mean over seeds, band from least to greatest",
+        "train": "arm, training",
+    }
     legend = el(
-        "p",
-        *(
-            [el("span", class_=f"key {kind}", aria_hidden="true"), f" {name}   "]
-            for kind, name in [
-                ("baseline", "baseline, validation"),
-                ("arm", "arm, validation: mean over seeds, band from least to greatest"),
-                ("train", "arm, training"),
-            ]
-        ),
+        "ul",
+        [
+            el("li", el("span", class_=f"key {kind}", aria_hidden="true"), " ", name)
+            for kind, name in keys.items()
+        ],
         class_="legend",
     )
     metrics = {curve.metric: None for curve in report.curves if curve.split == "val"}
@@ -157,7 +158,8 @@ def _class_report(found: ClassReport) -> Html:
     body = table(
         f"Classification report of {found.arm}, test split, mean over {words.count(found.n_seeds, 'seed')}",
         columns,
-        [_class_row(row) for row in (*found.rows, *averages)],
+        [_class_row(row) for row in found.rows],
+        foot=[_class_row(row) for row in averages],
     )
     return el("div", body, note(f"Accuracy {words.percent(found.accuracy)} on the test split."))
 

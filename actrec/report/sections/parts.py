@@ -49,23 +49,25 @@ def banner(*children: Child, kind: str = "info") -> Html:
     return el("p", *children, class_=f"banner {kind}", role="note")
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Child | Cell]]) -> Html:
+def table(
+    caption: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Child | Cell]],
+    foot: Sequence[Sequence[Child | Cell]] = (),
+) -> Html:
     """A table that can be sorted by any column; the first cell of a row is its heading.
 
-    It scrolls on its own where it is wider than the screen, by keyboard too.
+    It scrolls on its own where it is wider than the screen, by keyboard too. Rows of ``foot`` stay below.
     """
     head = el("tr", [el("th", column.title, scope="col", class_=_kind(column)) for column in columns])
-    body = [
-        el(
-            "tr",
-            [
-                _cell(cell, column, first=column is columns[0])
-                for cell, column in zip(row, columns, strict=True)
-            ],
-        )
-        for row in rows
-    ]
-    whole = el("table", el("caption", caption), el("thead", head), el("tbody", body), class_="sortable")
+    whole = el(
+        "table",
+        el("caption", caption),
+        el("thead", head),
+        el("tbody", [_row(columns, row) for row in rows]),
+        el("tfoot", [_row(columns, row) for row in foot]) if foot else None,
+        class_="sortable",
+    )
     return el("div", whole, class_="scroll", role="region", aria_label=caption, tabindex=0)
 
 
@@ -96,12 +98,12 @@ def pill(verdict: str) -> Html:
     return el("span", sign, " ", verdict, class_=f"pill {name}")
 
 
-def facts(pairs: Sequence[tuple[str, Child]]) -> Html:
-    """Names and values; those without a value are left out."""
+def facts(pairs: Sequence[tuple[str, Child]], kind: str = "facts") -> Html:
+    """Names and values; those without a value are left out. ``kind``: ``facts`` or, in rows, ``record``."""
     return el(
         "dl",
         [el("div", el("dt", name), el("dd", value)) for name, value in pairs if value not in (None, "")],
-        class_="facts",
+        class_=kind,
     )
 
 
@@ -109,12 +111,11 @@ def _kind(column: Column) -> str | None:
     return "number" if column.number else None
 
 
+def _row(columns: Sequence[Column], row: Sequence[Child | Cell]) -> Html:
+    return el("tr", [_cell(cell, columns[index], first=index == 0) for index, cell in enumerate(row)])
+
+
 def _cell(cell: Child | Cell, column: Column, *, first: bool) -> Html:
     content, key = (cell.content, cell.key) if isinstance(cell, Cell) else (cell, None)
-    if first:
-        return el("th", content, scope="row", class_=_kind(column), data_key=_key(key))
-    return el("td", content, class_=_kind(column), data_key=_key(key))
-
-
-def _key(key: float | str | None) -> str | None:
-    return None if key is None else str(key)
+    attributes = {"class_": _kind(column), "data_key": None if key is None else str(key)}
+    return el("th", content, scope="row", **attributes) if first else el("td", content, **attributes)

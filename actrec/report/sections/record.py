@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actrec.report import words
@@ -106,9 +106,8 @@ def data(report: Report) -> Html:
         for name in ordered
         for per_split in [[classes.get(name, 0) for classes in counts.values()]]
     ]
-    if len(rows) > 1:
-        totals = [sum(classes.values()) for classes in counts.values()]
-        rows.append(["all classes", *(_number(n) for n in totals), _number(sum(totals))])
+    totals = [sum(classes.values()) for classes in counts.values()]
+    total: list[Child | Cell] = ["all classes", *(_number(n) for n in totals), _number(sum(totals))]
     groups = report.data.straddling_groups
     return section(
         "data",
@@ -120,7 +119,9 @@ def data(report: Report) -> Html:
                 ("Groups on both sides of a split", None if groups is None else str(groups)),
             ]
         ),
-        table("Videos by split and class", columns, rows) if rows else note("No counts are recorded."),
+        table("Videos by split and class", columns, rows, [total] if len(rows) > 1 else [])
+        if rows
+        else note("No counts are recorded."),
     )
 
 
@@ -138,7 +139,7 @@ def provenance(report: Report, folder: Path) -> Html:
             f"{words.count(decodes.clip_keys, 'clip key')}"
         )
         if decodes.decoded is not None and decodes.reused is not None:
-            needed += f" ({decodes.decoded:,} decoded in this run, {decodes.reused:,} reused)"
+            needed += f": {decodes.decoded:,} decoded, {decodes.reused:,} found in the cache"
     seeds = sorted({trial.seed for trial in report.trials if trial.planned})
     wall = study.get("wall_seconds")
     command = at(study, "command", str, None) or " ".join(map(str, at(study, "command", list, [])))
@@ -164,15 +165,10 @@ def provenance(report: Report, folder: Path) -> Html:
                 ("Started", at(study, "started", str, None)),
                 ("Ended", at(study, "ended", str, None)),
                 ("Wall time", words.duration(wall) if isinstance(wall, int | float) else None),
-                *(
-                    (f"Version of {name}", str(version))
-                    for name, version in at(study, "versions", dict, {}).items()
-                ),
-                *(
-                    (name.replace("_", " "), _plain(value))
-                    for name, value in at(study, "hardware", dict, {}).items()
-                ),
-            ]
+                ("Versions", _line(at(study, "versions", dict, {}))),
+                ("Hardware", _line(at(study, "hardware", dict, {}))),
+            ],
+            kind="record",
         ),
         el("p", "Tables beside this page: ", links) if links else None,
         el(
@@ -193,5 +189,6 @@ def _code(text: str | None) -> Html | None:
     return None if text is None else el("code", text, class_="wrap")
 
 
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _line(values: Mapping[str, object]) -> str:
+    """Names and values in one line."""
+    return " · ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())

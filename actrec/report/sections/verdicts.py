@@ -81,7 +81,7 @@ def answer(report: Report) -> Html:
     explained = note(
         "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. "
         "Models are selected on the validation split; every number here is of the test split. "
-        "p is adjusted for the number of comparisons."
+        "Each interval stands for itself; p and the verdict are corrected for the number of changes."
     )
     further = {effect.metric: None for effect in report.further}
     return section(
@@ -105,7 +105,7 @@ def _table(effects: Sequence[Effect], metric: str) -> Html:
         Column("Factor"),
         Column("Level"),
         Column(f"Δ {unit.name}", number=True),
-        Column("Interval", number=True),
+        Column("95 % interval", number=True),
         Column("p adj.", number=True),
         Column("Seeds", number=True),
         Column("Verdict"),

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from actrec import cli_report
+from actrec.errors import LedgerError
+from actrec.report.page import NAVIGATION, build_report
+from tests.report import tiny
+from tests.report.example import SEEDS, write_example
+
+NASTY = ("<script>alert(1)</script>", "quote \"double\" & 'single'", "</script><img src=x onerror=alert(2)>")
+BUILD = (
+    "import pathlib, sys; from actrec.report.page import build_report; "
+    "build_report(pathlib.Path(sys.argv[1]))"
+)
+
+
+class Page(HTMLParser):
+    """A page's elements, visible text and embedded JSON."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.figures: dict[str, str] = {}
+        self._inside: list[dict[str, str | None]] = []
+        self._raw = path.read_text(encoding="utf-8")
+        self.feed(self._raw)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = [dict(attrs)] if tag in ("script", "style") else []
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self._inside = []
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside:
+            self.text.append(data)
+        elif self._inside[0].get("type") == "application/json":
+            name = self._inside[0]["id"] or ""
+            self.figures[name] = self.figures.get(name, "") + data
+
+    @property
+    def words(self) -> str:
+        return " ".join("".join(self.text).split())
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.elements)
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_example(tmp_path_factory.mktemp("example") / "study")
+
+
+@pytest.fixture(scope="module")
+def page(example: Path) -> Page:
+    return Page(build_report(example))
+
+
+def test_the_first_screen_has_the_answer_and_a_row_for_every_change(page: Page) -> None:
+    assert "Of 10 changes, 1 hurts (augment=hflip, −" in page.words
+    assert "0 help and 9 are inconclusive; the placebo moved" in page.words
+    assert page.words.count("● inconclusive") >= 10
+    assert "▼ hurts" in page.words
+
+
+def test_counts_of_what_went_wrong_are_always_there(page: Page, tmp_path: Path) -> None:
+    assert "1 of 60 trials failed." in page.words
+    assert "2 of 399 videos undecodable." in page.words
+    assert "DivergedError: the training loss is nan in epoch 4" in page.words
+    assert "moov atom not found" in page.words
+    tiny.write_ledger(tmp_path, ["b0"])
+    tiny.write_study(tmp_path)
+    clean = Page(build_report(tmp_path)).words
+    assert "0 of 6 trials failed." in clean
+    assert "0 of 11 videos undecodable." in clean
+
+
+def test_every_section_is_there_and_named(page: Page) -> None:
+    sections = {attrs.get("id"): attrs for tag, attrs in page.elements if tag == "section"}
+    assert list(sections) == list(NAVIGATION)
+    assert all(attrs["aria-labelledby"] == f"{ident}-title" for ident, attrs in sections.items())
+    links = [attrs["href"] for tag, attrs in page.elements if tag == "a"]
+    assert [f"#{ident}" for ident in NAVIGATION] == links[1 : 1 + len(NAVIGATION)]
+
+
+def test_every_figure_has_a_label_and_traces(page: Page) -> None:
+    canvases = [attrs for tag, attrs in page.elements if attrs.get("class") == "canvas"]
+    arms = 12
+    metrics = 2
+    fixed = {
+        "effect-plot",
+        "seeds-plot",
+        "confusion-baseline",
+        "confusion-best",
+        "recall-plot",
+        "recall-change",
+    }
+    names = {str(attrs["id"]) for attrs in canvases}
+    assert fixed <= names
+    assert len(names) == len(canvases) == len(fixed) + arms * metrics
+    for attrs in canvases:
+        assert attrs["aria-label"]
+        assert json.loads(page.figures[f"{attrs['id']}-data"])["data"]
+
+
+def test_tables_have_captions_and_scoped_headings(page: Page) -> None:
+    assert page.count("table") == page.count("caption") > 5
+    assert all(attrs.get("scope") in ("col", "row") for tag, attrs in page.elements if tag == "th")
+
+
+def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
+    for tag, attrs in page.elements:
+        for name in ("src", "href", "data", "action", "srcset", "poster"):
+            value = attrs.get(name)
+            assert (
+                value is None or value.startswith("#") or re.fullmatch(r"data:,|\w+\.(parquet|json)", value)
+            ), (
+                tag,
+                value,
+            )
+    policy = next(a["content"] for t, a in page.elements if t == "meta" and "http-equiv" in a)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; ")
+    assert "http" not in policy
+
+
+def test_links_lead_to_files_that_exist(page: Page, example: Path) -> None:
+    links = [attrs["href"] or "" for tag, attrs in page.elements if tag == "a"]
+    files = [link for link in links if not link.startswith("#")]
+    assert files == [
+        "trials.parquet", "epochs.parquet", "predictions.parquet", "effects.parquet", "study.json",
+    ]  # fmt: skip
+    assert all((example / name).exists() for name in files)
+
+
+def test_plotly_is_there_once_and_the_page_stays_small(example: Path) -> None:
+    markup = (example / "index.html").read_text(encoding="utf-8")
+    assert markup.count("Licensed under the MIT license\n*/\n(\n function(root, factory)") == 1
+    assert len(markup.encode()) < 6_000_000
+
+
+def test_the_same_tables_give_the_same_bytes_in_another_process(example: Path) -> None:
+    first = build_report(example).read_bytes()
+    subprocess.run([sys.executable, "-c", BUILD, str(example)], check=True, timeout=60)
+    assert (example / "index.html").read_bytes() == first
+    assert not list(example.glob(".aside*"))
+
+
+def test_names_are_text_wherever_they_stand(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    tiny.write_study(
+        folder,
+        name=NASTY[0],
+        command=NASTY[2],
+        manifest={
+            "class_names": list(NASTY),
+            "counts": {NASTY[1]: {NASTY[0]: 3}},
+            "undecodable": [{"video_id": NASTY[0], "path": NASTY[1], "reason": NASTY[2]}],
+            "digest": NASTY[2],
+        },
+        versions={NASTY[0]: NASTY[2]},
+    )
+    tiny.write_effects(folder, tiny.effect_row(level=NASTY[0], baseline=NASTY[2]))
+    page = Page(build_report(folder))
+    assert page.count("img") == 0
+    scripts = [attrs for tag, attrs in page.elements if tag == "script"]
+    assert sum("type" not in attrs for attrs in scripts) == 2  # plotly.js and ours
+    for name in NASTY:
+        assert " ".join(name.split()) in page.words
+    for figure in page.figures.values():
+        assert "<" not in figure
+        json.loads(figure)
+    ticks = json.loads(page.figures["confusion-baseline-data"])["layout"]["yaxis"]["ticktext"]
+    assert (
+        ticks[0] == "&lt;script&gt;alert(1)&lt;/script&gt;"
+    )  # plotly reads entities, and shows them as text
+
+
+def test_a_sweep_in_progress_says_so(tmp_path: Path) -> None:
+    folder = write_example(tmp_path, done=14)
+    page = Page(build_report(folder))
+    assert "14 of 60 trials have finished; there is no verdict yet." in page.words
+    assert "In progress. 46 of 60 trials have not run. Everything below is provisional." in page.words
+    assert page.words.count("not yet run") == 46
+    assert page.words.count("◆ not yet") == 11
+
+
+def test_a_study_before_its_first_trial_has_a_page(tmp_path: Path) -> None:
+    folder = write_example(tmp_path, done=0)
+    page = Page(build_report(folder))
+    assert f"No trial has finished yet: of {12 * len(SEEDS)} trials, 60 have not run." in page.words
+    assert not page.figures
+
+
+def test_a_study_where_everything_failed_has_a_page(tmp_path: Path) -> None:
+    tiny.write_ledger(tmp_path, ["a1"])
+    page = Page(build_report(tmp_path))
+    assert "No trial has finished yet: of 1 trial, 1 failed." in page.words
+    assert "DivergedError: loss is nan" in page.words
+    assert "How many videos are undecodable is not recorded." in page.words
+
+
+def test_a_straddling_group_and_a_loud_placebo_are_flagged(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    tiny.write_study(folder, manifest={"straddling_groups": 2})
+    tiny.write_effects(folder, tiny.effect_row(arm="placebo", factor="placebo", level="1", verdict="hurts"))
+    text = Page(build_report(folder)).words
+    assert "2 groups of videos lie on both sides of a split" in text
+    assert "The placebo changes nothing, yet “hurts”" in text
+
+
+def test_other_metrics_are_folded_below(tmp_path: Path) -> None:
+    text = Page(build_report(tiny.write_tiny(tmp_path))).words
+    assert "The same for loss" in text
+    assert "+0.125" in text
+
+
+def test_provenance_is_complete(page: Page) -> None:
+    for expected in (
+        "python experiments/ablate_regularization.py",
+        "4f2a9c1d0b7e, clean",
+        "9b1c6a2e07d4",
+        "399 = 399 videos × 1 clip key",
+        "2 min 31 s",
+        "torch 2.15.0",
+        "processor x86_64",
+    ):
+        assert expected in page.words
+
+
+def test_neither_torch_nor_ray_is_loaded(example: Path) -> None:
+    code = BUILD + "; print([name for name in ('torch', 'ray', 'jinja2') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(example)], check=True, timeout=60, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_builds_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    cli_report.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args(["report", str(tiny.write_tiny(tmp_path))])
+    assert arguments.run(arguments) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")
+    assert (tmp_path / "index.html").exists()
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    (folder / "index.html").mkdir()
+    with pytest.raises(LedgerError, match="cannot write"):
+        build_report(folder)
+    assert not list(folder.glob(".aside*"))
+
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_a_browser_draws_every_figure_without_a_word_on_the_console(tmp_path: Path) -> None:
+    assert BROWSER is not None
+    folder = write_example(tmp_path / "study", class_names=(*NASTY, *map(str, range(7))))
+    done = subprocess.run(
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=1280,20000",  # everything is near the screen, so everything is drawn
+            "--virtual-time-budget=20000",
+            "--dump-dom",
+            build_report(folder).as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr
+    dom = done.stdout
+    assert dom.count('class="main-svg"') >= 2 * (6 + 12)  # each figure has more than one layer
+    visible = re.sub(r"<script.*?</script>", "", dom, flags=re.DOTALL)
+    assert "<img src=" not in visible
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in visible
+    assert visible.count("<button") > 30  # headings sort

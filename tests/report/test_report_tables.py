@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import classification_report
+
+from actrec.errors import LedgerError
+from actrec.report.tables import at, load
+from actrec.report.values import Report
+from tests.report import tiny
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return load(tiny.write_tiny(tmp_path_factory.mktemp("tiny")))
+
+
+def test_every_planned_trial_is_there_with_its_status(report: Report) -> None:
+    assert {trial.trial_id: trial.status for trial in report.trials} == {
+        "b0": "ok", "b1": "ok", "p0": "ok", "a0": "ok", "a1": "failed", "w0": "waiting",
+    }  # fmt: skip
+    assert (report.planned, report.count("ok"), report.count("failed"), report.count("waiting")) == (
+        6,
+        4,
+        1,
+        1,
+    )
+    assert (
+        next(trial.error for trial in report.trials if trial.trial_id == "a1") == "DivergedError: loss is nan"
+    )
+
+
+def test_arms_keep_the_plans_order_after_baseline_and_placebo(report: Report) -> None:
+    assert [arm.name for arm in report.arms] == ["baseline", "placebo", "a=x", "a=y"]
+    assert [len(arm.finished) for arm in report.arms] == [2, 1, 1, 0]
+
+
+def test_effects_name_every_arm_the_decided_first_and_the_placebo_last(report: Report) -> None:
+    assert [(effect.arm, effect.verdict) for effect in report.effects] == [
+        ("a=x", "hurts"),
+        ("a=y", "not yet"),
+        ("placebo", "inconclusive"),
+    ]
+    assert [(effect.metric, effect.difference) for effect in report.further] == [("loss", 0.125)]
+    unjudged = report.effects[1]
+    assert (unjudged.difference, unjudged.low, unjudged.p, unjudged.n_seeds) == (None, None, None, 0)
+
+
+def test_curves_are_the_mean_and_the_range_over_seeds(report: Report) -> None:
+    # Baseline, validation top-1: seeds 0.5, 0.8 and 0.3, 0.6.
+    curve = next(curve for curve in report.curves if curve.arm == "baseline")
+    assert (curve.split, curve.metric, curve.epoch) == ("val", "top1", (0, 1))
+    assert curve.mean == pytest.approx((0.4, 0.7))
+    assert (curve.low, curve.high) == ((0.3, 0.6), (0.5, 0.8))
+
+
+def test_confusion_sums_the_seeds(report: Report) -> None:
+    # Labels 0 0 1 2. Seed 0 predicts 0 0 1 2, all right; seed 1 predicts 0 1 1 1.
+    baseline = report.outcomes["baseline"]
+    assert baseline.confusion.tolist() == [[3, 1, 0], [0, 2, 0], [0, 1, 1]]
+    assert baseline.recall.tolist() == [0.75, 1.0, 0.5]
+    assert baseline.n_seeds == 2
+
+
+def test_recall_of_a_class_without_videos_is_not_a_number() -> None:
+    from actrec.report.values import Outcome
+
+    recall = Outcome("baseline", 1, np.array([[2, 0], [0, 0]])).recall
+    assert recall[0] == 1.0
+    assert np.isnan(recall[1])
+
+
+def test_class_report_is_the_mean_of_scikit_learns(report: Report) -> None:
+    seeds = [
+        classification_report(tiny.LABELS, predicted, output_dict=True, zero_division=0)
+        for predicted in ((0, 0, 1, 2), (0, 1, 1, 1))
+    ]
+    found = report.class_reports["baseline"]
+    named = [
+        *zip("012", found.rows, strict=True),
+        ("macro avg", found.macro),
+        ("weighted avg", found.weighted),
+    ]
+    for name, row in named:
+        for key, value in (("precision", row.precision), ("recall", row.recall), ("f1-score", row.f1)):
+            assert value == pytest.approx(np.mean([seed[name][key] for seed in seeds])), (name, key)
+        assert row.support == seeds[0][name]["support"]
+    assert found.accuracy == pytest.approx((1.0 + 0.5) / 2)
+    assert [row.name for row in found.rows] == list(tiny.CLASSES)
+
+
+def test_the_best_change_is_selected_on_validation_and_is_no_placebo(report: Report) -> None:
+    # The placebo's 0.99 is higher than a=x's 0.8, and does not count; baseline: (0.9 + 0.7) / 2.
+    assert report.best is not None
+    assert (report.best.arm, report.best.val_top1) == ("a=x", 0.8)
+    assert report.best.baseline == pytest.approx(0.8)
+    assert set(report.class_reports) == {"baseline", "a=x"}
+
+
+def test_data_counts_all_videos(report: Report) -> None:
+    assert report.data.videos == 3 + 2 + 2 + 2 + 1 + 1
+    assert report.data.undecodable == ()
+    assert report.data.straddling_groups is None
+
+
+def test_counts_by_split_alone_are_understood(tmp_path: Path) -> None:
+    tiny.write_study(tmp_path, manifest={"counts": {"train": 7, "test": 4, "unused": 0}})
+    report = load(tmp_path)
+    assert report.data.counts == {"train": {"": 7}, "test": {"": 4}}
+    assert report.data.videos == 11
+
+
+def test_a_ledger_alone_is_a_report(tmp_path: Path) -> None:
+    tiny.write_ledger(tmp_path)
+    report = load(tmp_path)
+    assert report.planned == 5
+    assert report.name == tmp_path.name
+    assert report.class_names == ("class 0", "class 1", "class 2")
+    assert report.data.undecodable is None
+
+
+def test_trials_of_an_earlier_plan_are_kept_and_not_used(tmp_path: Path) -> None:
+    tiny.write_ledger(tmp_path)
+    plan = [{"trial_id": "b0", "arm": "baseline", "factor": "", "level": "", "seed": 0}]
+    tiny.write_study(tmp_path, plan=plan)
+    report = load(tmp_path)
+    assert report.planned == 1
+    assert [trial.trial_id for trial in report.trials if not trial.planned] == ["a0", "a1", "b1", "p0"]
+    assert [arm.name for arm in report.arms] == ["baseline"]
+
+
+def test_an_arm_whose_seeds_all_failed_has_no_result(tmp_path: Path) -> None:
+    tiny.write_ledger(tmp_path, ["b0", "a1"])
+    tiny.write_effects(
+        tmp_path,
+        tiny.effect_row(difference=None, low=float("nan"), high=None, p=None, p_adjusted=None, verdict=None),
+    )
+    (effect,) = load(tmp_path).effects
+    assert (effect.arm, effect.verdict, effect.n_seeds, effect.n_failed) == ("a=x", "no result", 0, 1)
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="holds no study"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_broken_study_json_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(LedgerError, match=r"study\.json"):
+        load(tmp_path)
+
+
+def test_broken_effects_are_named(tmp_path: Path) -> None:
+    tiny.write_study(tmp_path)
+    (tmp_path / "effects.parquet").write_text("not Parquet")
+    with pytest.raises(LedgerError, match=r"effects\.parquet"):
+        load(tmp_path)
+
+
+def test_at_takes_the_default_for_a_missing_or_mistyped_value() -> None:
+    study = {"git": {"revision": "abc"}, "manifest": None}
+    assert at(study, "git.revision", str, "") == "abc"
+    assert at(study, "git.dirty", bool, None) is None
+    assert at(study, "git.revision", int, 0) == 0
+    assert at(study, "manifest.digest", str, "-") == "-"
