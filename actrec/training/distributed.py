@@ -21,6 +21,8 @@ def replicate(model: nn.Module, device: torch.device, world_size: int) -> nn.Mod
     size = distributed.get_world_size() if distributed.is_initialized() else 0
     if size != world_size:
         raise TrialError(f"a trial of {world_size} workers needs a process group of that size, not {size}")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # where all_gather_object puts what it sends
     # Each worker keeps its own running statistics through an epoch; see average_buffers.
     return DistributedDataParallel(
         model,

@@ -15,6 +15,7 @@ import torch
 from actrec.errors import DataError, DivergedError, SpecError, TrialError
 from actrec.spec import AugmentSpec
 from actrec.training.batch import Batch
+from actrec.training.learner import check_finite
 from actrec.training.task import EpochStats
 from actrec.training.trial import TrialRun
 from tests.training.miniature import BATCH, CLIPS, TASK, batches, differences, outcome, spec, step, trained
@@ -146,11 +147,31 @@ def test_without_patience_the_last_weights_are_the_result() -> None:
     assert differences(run.model.state_dict(), before) == []
 
 
-@pytest.mark.parametrize("patience", [0, 2])
-def test_a_loss_that_is_not_finite_fails_by_name(patience: int) -> None:
-    changes = {"optim.lr": 1e30, "optim.schedule": "constant", "optim.patience": patience}
-    with pytest.raises(DivergedError, match=r"loss is (nan|inf) (at step \d of|after) epoch 1"):
-        trained(changes)
+def spoil(run: TrialRun) -> None:
+    with torch.no_grad():
+        run.model.get_parameter("fc.weight").fill_(float("nan"))
+
+
+def test_a_training_loss_that_is_not_finite_fails_by_step_and_epoch() -> None:
+    run = trained(epochs=1)
+    spoil(run)
+    with pytest.raises(DivergedError, match="training loss is nan at step 1 of epoch 2"):
+        step(run)
+
+
+def test_a_validation_loss_that_is_not_finite_fails_by_epoch() -> None:
+    run = TrialRun(spec(), TASK)
+    run.train_epoch(batches(), steps=3)
+    spoil(run)
+    with pytest.raises(DivergedError, match="validation loss is nan after epoch 1"):
+        run.finish_epoch(run.evaluate(batches()))
+
+
+def test_of_a_whole_epoch_the_first_step_that_diverged_is_named() -> None:
+    rows = [torch.tensor([loss, 1.0, 0.0, 1.0]) for loss in (0.5, 0.4, float("inf"), float("nan"))]
+    check_finite(rows[:2], epoch=4)
+    with pytest.raises(DivergedError, match="inf at step 3 of epoch 4"):
+        check_finite(rows, epoch=4)
 
 
 def test_padding_counts_for_nothing_not_even_in_running_statistics() -> None:
