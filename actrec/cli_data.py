@@ -142,8 +142,10 @@ def _probe(root: Path, paths: Sequence[str], address: str | None) -> list[Probe 
     from actrec.data.stream import probe_videos
     from actrec.engine.cluster import connect
 
+    console = Console(stderr=True)
     columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with connect(address), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with connect(address), bar as progress:
         task = progress.add_task("", total=len(paths))
         return probe_videos(root, paths, lambda done: progress.update(task, completed=done))
 

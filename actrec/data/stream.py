@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -53,9 +54,13 @@ def _probe_row(row: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Ray Data shows no progress bars and prints nothing as a job starts."""
-    context = DataContext.get_current().copy()
+    """Ray Data shows no progress bars, and of its log only errors."""
+    context, log = DataContext.get_current(), logging.getLogger("ray.data")
+    before = context.enable_progress_bars, log.level
     context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    with DataContext.current(context):
+    log.setLevel(logging.ERROR)
+    try:
         yield
+    finally:
+        context.enable_progress_bars = before[0]
+        log.setLevel(before[1])
