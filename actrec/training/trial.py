@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from actrec.data.augment import build_augment
+from actrec.data.clips import clips_per_video
 from actrec.errors import DivergedError, TrialError
 from actrec.models.zoo import find
 from actrec.seeding import derive, torch_rng
@@ -81,7 +82,6 @@ class TrialRun:
         self.model: nn.Module = self._learner.model
         self._augment = build_augment(spec.augment, mean=card.mean, std=card.std, train=True)
         self._prepare = build_augment(spec.augment, mean=card.mean, std=card.std, train=False)
-        self._clips_per_video = spec.clip.clips if spec.clip.sampling == "clips" else 1
         self._trained: TrainStats | None = None
         self._best: dict[str, Tensor] = {}
         self._fingerprint = ""
@@ -140,14 +140,12 @@ class TrialRun:
         """
         self.model.eval()
         rng = torch_rng(self.spec.seed, "evaluate", device=self.device)
+        classes = len(self.task.class_names)
         mine = score(
-            lambda clips: self._learner.logits(self._prepare(clips, rng)),
-            batches,
-            len(self.task.class_names),
-            self.device,
+            lambda clips: self._learner.logits(self._prepare(clips, rng)), batches, classes, self.device
         )
         tally = distributed.union(mine, self.world_size)
-        tally.check_clips(self._clips_per_video)
+        tally.check_clips(clips_per_video(self.spec.clip, train=False))
         return tally
 
     def finish_epoch(self, val: Tally) -> EpochStats:
