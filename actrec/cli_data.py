@@ -190,7 +190,7 @@ def _show(manifest: Manifest, counts: Counts) -> None:
         [f"{group} ({', '.join(counts.straddling[group])})" for group in official],
     )
     for split, names in counts.absent.items():
-        _list(f"classes have no readable {split} video (of few groups, train is served first)", names)
+        _list(f"classes have no readable {split} video", names)
 
 
 def _list(what: str, lines: Sequence[str]) -> None:

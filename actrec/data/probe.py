@@ -1,8 +1,9 @@
 """What a video file really holds, found by decoding it once from end to end.
 
-A header is not believed, and neither are a first and a last frame. Of a file whose middle third is zeroed,
-decord reports 303 frames and returns the last, yet 196 cannot be decoded; of each DivX file of HMDB51 it
-counts one frame too many. Decoding all is cheap beside training: 0.1 to 0.4 ms a frame at 320×240.
+A header is not believed, and neither are a first and a last frame. Of an MP4 file whose middle third was
+zeroed, decord reports 303 frames and returns the last, yet those after the 107th do not decode; of DivX files
+in HMDB51 it counts one frame too many. Decoding all is cheap: 0.05 ms a frame at 320×240 for MPEG-4, 0.3 ms
+at 340×256 for H.264.
 """
 
 from __future__ import annotations

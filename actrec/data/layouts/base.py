@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -155,7 +155,6 @@ def official(name: str, splits: Path | None, group_regex: str | None) -> Path:
 
 def refuse_twice(where: Path, names: Sequence[str]) -> None:
     """Raise if lists name a video more than once."""
-    if len(set(names)) < len(names):
-        seen: set[str] = set()
-        twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise LayoutError(f"{where}: the lists name {twice} more than once")
+    twice = [name for name, number in Counter(names).items() if number > 1]
+    if twice:
+        raise LayoutError(f"{where}: the lists name {twice[0]} more than once")

@@ -33,13 +33,13 @@ def read(root: Path, *, splits: Path | None, split: int | None, group_regex: str
     listed = lists or {}
     paths = sorted({*inside, *listed})
     present = set(inside)
-    group_of = _grouping(group_regex)
+    pattern = None if group_regex is None else _compile(group_regex)
     entries = tuple(
         Entry(
             video_id=path,
             path=path,
             class_name=PurePosixPath(path).parts[0],
-            group=group_of(path),
+            group=_group(path, pattern),
             split=None if lists is None else listed.get(path, "unused"),
             present=path in present,
         )
@@ -71,28 +71,25 @@ def _lists(folder: Path, number: int | None) -> dict[str, Split]:
     return dict(names)
 
 
-class _grouping:
-    """Path → group, by a regular expression with one capture group; the path itself without one."""
+def _compile(regex: str) -> re.Pattern[str]:
+    """The group regex, which must capture one thing."""
+    try:
+        pattern = re.compile(regex)
+    except re.error as error:
+        raise LayoutError(f"group regex {regex!r}: {error}") from None
+    if "group" not in pattern.groupindex and pattern.groups != 1:
+        raise LayoutError(
+            f"group regex {regex!r}: has {pattern.groups} capture groups; "
+            "it must have exactly one, or one named 'group'"
+        )
+    return pattern
 
-    def __init__(self, regex: str | None) -> None:
-        self.regex = None
-        if regex is None:
-            return
-        try:
-            self.regex = re.compile(regex)
-        except re.error as error:
-            raise LayoutError(f"group regex {regex!r}: {error}") from None
-        if "group" not in self.regex.groupindex and self.regex.groups != 1:
-            raise LayoutError(
-                f"group regex {regex!r}: has {self.regex.groups} capture groups; "
-                "it must have exactly one, or one named 'group'"
-            )
 
-    def __call__(self, path: str) -> str:
-        if self.regex is None:
-            return path
-        match = self.regex.search(path)
-        group = match["group" if "group" in self.regex.groupindex else 1] if match else None
-        if not group:
-            raise LayoutError(f"group regex {self.regex.pattern!r}: finds no group in {path!r}")
-        return group
+def _group(path: str, pattern: re.Pattern[str] | None) -> str:
+    if pattern is None:
+        return path
+    match = pattern.search(path)
+    group = match["group" if "group" in pattern.groupindex else 1] if match else None
+    if not group:
+        raise LayoutError(f"group regex {pattern.pattern!r}: finds no group in {path!r}")
+    return group
