@@ -149,6 +149,27 @@ def test_random_resized_crops_are_bilinear_samples_of_their_box() -> None:
         torch.testing.assert_close(video[..., inner_y, :][..., inner_x], expected, rtol=0, atol=2e-3)
 
 
+def test_a_crop_is_cut_from_the_turned_frame() -> None:
+    """Turned by torchvision, then cut where the same draws cut without rotation."""
+    height, width = 48, 72
+    pictures = ramps(20, height, width)
+    low, high = boxes(apply(pictures, crop="random_resized"))
+    both = frames_of(apply(pictures, crop="random_resized", rotation=25.0))
+    turned_alone = frames_of(apply(pictures, rotation=25.0))  # is torchvision's: tested by itself
+    columns, rows = torch.arange(width) + 0.5, torch.arange(height) + 0.5
+    checked = 0
+    for index in range(20):
+        x = (low[index, 0] + columns * (high - low)[index, 0] / width - 0.5).clamp(0, width - 1.001)
+        y = (low[index, 1] + rows * (high - low)[index, 1] / height - 0.5).clamp(0, height - 1.001)
+        expected = bilinear(turned_alone[index, 0], y, x)
+        # Ramps are linear but where the turned frame shows its repeated border: keep well inside.
+        red, green = expected[0] * 255, expected[1] * 255
+        inside = (red > 2) & (red < width - 3) & (green > 2) & (green < height - 3)
+        checked += int(inside.sum())
+        torch.testing.assert_close(both[index, 0][:, inside], expected[:, inside], rtol=0, atol=1e-3)
+    assert checked > 0.5 * 20 * height * width
+
+
 def bilinear(video: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """Written from the definition: the value between four pixels, (…, H, W) at y × x."""
     top, left = y.floor().long(), x.floor().long()
