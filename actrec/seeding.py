@@ -31,9 +31,7 @@ def numpy_rng(seed: int, *purpose: Purpose) -> np.random.Generator:
     return np.random.default_rng(derive(seed, *purpose))
 
 
-def torch_rng(
-    seed: int, *purpose: Purpose, device: str | torch.device = "cpu"
-) -> torch.Generator:
+def torch_rng(seed: int, *purpose: Purpose, device: str | torch.device = "cpu") -> torch.Generator:
     """A torch generator on ``device`` for one purpose."""
     import torch  # here, so that numpy-only layers (statistics, reports) never load torch
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from actrec.errors import SpecError
 from actrec.fields import Between, annotations, conform, unknown
@@ -167,7 +167,7 @@ class TrialSpec(_Checked):
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
         """The inverse of :meth:`to_dict`; missing values take their defaults.
 
         Raises:

@@ -1,7 +1,7 @@
 """Which regularisers help? One factor at a time, against one baseline, over five seeds.
 
-    python experiments/ablate_regularization.py
-    python experiments/ablate_regularization.py --data M.parquet      # your own videos
+python experiments/ablate_regularization.py
+python experiments/ablate_regularization.py --data M.parquet      # your own videos
 """
 
 from __future__ import annotations

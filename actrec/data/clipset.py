@@ -136,7 +136,15 @@ def finish(folder: Path, shards: Sequence[Sequence[Video]]) -> None:
     for number, videos in enumerate(shards):
         rows = json.loads((folder / f"shard-{number:05d}.json").read_text())
         for video, row in zip(videos, rows, strict=True):
-            values = (video.video_id, video.label, video.group, video.split, number, row["clips"], row["reason"])
+            values = (
+                video.video_id,
+                video.label,
+                video.group,
+                video.split,
+                number,
+                row["clips"],
+                row["reason"],
+            )
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
     sink = pa.BufferOutputStream()

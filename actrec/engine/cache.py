@@ -1,7 +1,7 @@
 """The clip cache: each distinct clip key decoded once, by Ray Data on every node, and kept.
 
-Keys are content-addressed: the manifest's selection, the frames taken, the size, the decoder and its version. A
-second study that reads the same clips decodes nothing.
+Keys are content-addressed: the manifest's selection, the frames taken, the size, the decoder and its version.
+A second study that reads the same clips decodes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from actrec.data.clip_key import clip_identity
 from actrec.data.clipset import ClipSet, Video
 from actrec.data.decode import resolve
 from actrec.data.manifest import Manifest
-from actrec.engine.decoding import decode_shards
+from actrec.data.stream import decode_shards
 from actrec.errors import DataError
 from actrec.spec import ClipSpec, TrialSpec
 
@@ -42,7 +42,14 @@ class ClipKey:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What a fill did. ``undecodable``: (video id, path, reason) of videos that probed well but did not decode."""
+    """What a fill did.
+
+    Attributes:
+        clip_keys: how many there were.
+        videos: over all of them.
+        decoded: how many of those were decoded now; the others were there.
+        undecodable: (video id, path, reason) of those that probed well but did not decode.
+    """
 
     clip_keys: int
     videos: int

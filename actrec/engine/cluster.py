@@ -98,7 +98,11 @@ def quiet() -> None:
 
 
 def _describe(address: str) -> Cluster:
-    nodes = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
+    nodes = tuple(
+        dict(node["Resources"])
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    )
     session = ray._private.worker._global_node
     logs = Path(session.get_logs_dir_path()) if session else Path("/tmp/ray/session_latest/logs")
     return Cluster(address, nodes, logs)
@@ -116,8 +120,10 @@ def _running_here() -> str | None:
 
 
 def _authenticate(*, joining: bool) -> None:
-    """Decides Ray's authentication, where the user has not: on for a local cluster, with a token that lives in
-    this process and its children only; for one that is joined, on if a token is at hand.
+    """Decides Ray's authentication, where the user has not.
+
+    A local cluster has it on, with a token that lives in this process and its children only; for a cluster
+    that is joined, it is on if a token is at hand.
 
     Left to itself Ray would write a token into the user's home on the first local start, and clusters
     started later would refuse clients that do not know it.
@@ -130,4 +136,4 @@ def _authenticate(*, joining: bool) -> None:
             at_hand = True
         os.environ["RAY_AUTH_MODE"] = "token" if at_hand else "disabled"
     # Ray reads the mode when it is imported, and has no public way to read it again.
-    ray._raylet.Config.initialize("")
+    ray._raylet.Config.initialize("")  # type: ignore[attr-defined]

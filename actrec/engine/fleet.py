@@ -1,8 +1,8 @@
 """A warm Ray Train run: workers that stay up from trial to trial and do what they are told.
 
-With one worker, Ray Train's local mode runs the loop in a thread of the trial's own process: no further process,
-no placement group, and a fault touches that trial alone. With several, a ``TorchTrainer`` keeps a group of
-worker processes, which Ray Train restarts when one of them dies. The loop is the same.
+With one worker, Ray Train's local mode runs the loop in a thread of the trial's own process: no further
+process, no placement group, and a fault touches that trial alone. With several, a ``TorchTrainer`` keeps a
+group of worker processes, which Ray Train restarts when one of them dies. The loop is the same.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import time
 from typing import Any, Protocol
 
 import ray
-from ray.actor import ActorHandle
 
 WAIT_S = 5.0  # a worker that waits for a command asks again so often, and can be ended in between
 
@@ -91,25 +90,29 @@ class RemoteMailbox:
 
     def __init__(self, workers: int) -> None:
         # A worker's take, the owner's collect and everybody's short calls, all at once, with room to spare.
-        actor = ray.remote(num_cpus=0, max_concurrency=2 * workers + 8)(Mailbox)
-        self._actor: ActorHandle[Any] = actor.remote(workers)
+        actor = ray.remote(Mailbox).options(num_cpus=0, max_concurrency=2 * workers + 8)
+        self._actor: Any = actor.remote(workers)
 
     def post(self, command: Any) -> int:
-        return int(ray.get(self._actor.post.remote(command)))
+        return int(self._call("post", command))
 
     def take(self, rank: int, after: int) -> tuple[int, Any] | None:
-        taken: tuple[int, Any] | None = ray.get(self._actor.take.remote(rank, after))
+        taken: tuple[int, Any] | None = self._call("take", rank, after)
         return taken
 
     def answer(self, rank: int, number: int, value: Any, final: bool) -> None:
-        ray.get(self._actor.answer.remote(rank, number, value, final))
+        self._call("answer", rank, number, value, final)
 
     def collect(self, number: int, timeout: float) -> dict[int, Any] | None:
-        answers: dict[int, Any] | None = ray.get(self._actor.collect.remote(number, timeout))
+        answers: dict[int, Any] | None = self._call("collect", number, timeout)
         return answers
 
     def beat(self, rank: int) -> None:
-        self._actor.beat.remote(rank)
+        self._actor.beat.remote(rank)  # nobody waits for it
 
     def silence(self) -> float:
-        return float(ray.get(self._actor.silence.remote()))
+        return float(self._call("silence"))
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        answer: Any = ray.get([getattr(self._actor, method).remote(*arguments)])
+        return answer[0]

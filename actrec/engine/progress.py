@@ -8,7 +8,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 PLAIN_S = 10.0  # between two lines where the output is no terminal
 RATE_S = 20.0  # over which clips/s is measured
@@ -97,13 +104,17 @@ class TrialProgress:
         pace = (now - self._started) / self._epochs_done if self._epochs_done else None
         left = "" if pace is None else f", {_duration(max(0, self._epochs_left) * pace)} left"
         failed = f", {self._failed} failed" if self._failed else ""
-        note = (
-            f"{len(self._running)} running{failed}, {self._epochs_done} epochs, {rate:,.0f} clips/s{left}"
-        )
+        note = f"{len(self._running)} running{failed}, {self._epochs_done} epochs, {rate:,.0f} clips/s{left}"
         self._display.update("trials", self._done, self._planned, note)
 
 
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+    return (
+        f"{hours} h {minutes:02} min"
+        if hours
+        else f"{minutes} min {seconds:02} s"
+        if minutes
+        else f"{seconds} s"
+    )

@@ -72,7 +72,7 @@ class Recorder(tune.Callback):
             self._record(ours, {"status": OK, "error": "", **done.trial}, done)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        lines = str(trial.error_file and trial.get_error() or "its workers were lost").strip().splitlines()
+        lines = str((trial.error_file and trial.get_error()) or "its workers were lost").strip().splitlines()
         self._record(self._of(trial), {"status": FAILED, "error": f"given up: {lines[-1]}"})
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -144,8 +144,8 @@ def check_differs(seen: dict[tuple[int, str], str], arm: str, seed: int, fingerp
     other = seen.setdefault((seed, fingerprint), arm)
     if other != arm:
         raise StudyError(
-            f"arms {other!r} and {arm!r} did exactly the same (seed {seed}): what they change has no effect on "
-            "the program; remove one, or change it to something that the model and the data can show"
+            f"arms {other!r} and {arm!r} did exactly the same (seed {seed}): what they change has no effect "
+            "on the program; remove one, or change it to something that the model and the data can show"
         )
 
 

@@ -24,8 +24,8 @@ class GroupRegistry:
     def sweep(self) -> int:
         """Removes the groups of dead owners; returns how many.
 
-        A ping waits behind whatever its owner is busy with, and fails at once when the owner dies: so one that
-        is still under way says that the owner lives.
+        A ping waits behind whatever its owner is busy with, and fails at once when the owner dies: so one
+        that is still under way says that the owner lives.
         """
         kept, removed = [], 0
         for owner, group, ping in self._groups:

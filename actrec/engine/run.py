@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import ray
 from ray import tune
 from ray.tune.execution.placement_groups import PlacementGroupFactory
@@ -32,7 +31,8 @@ from actrec.engine.stream import Stream
 from actrec.engine.trainable import Settings, WarmTrial
 from actrec.engine.worker import RunEpoch, Station
 from actrec.errors import ActrecError
-from actrec.results.files import replacing, write_json
+from actrec.results import parquet
+from actrec.results.files import write_json
 from actrec.results.ledger import Ledger
 from actrec.results.schema import OK, table
 from actrec.spec import override
@@ -175,16 +175,13 @@ class _Launch:
 
     def sweep(self, pending: Sequence[Trial], allocation: Allocation) -> Filled:
         """Decodes what is missing, then trains every pending trial."""
-        needed = {key.folder: key for trial in pending for key in [self.keys[trial.trial_id]]}
+        needed = {self.keys[trial.trial_id].folder: self.keys[trial.trial_id] for trial in pending}
         streams: dict[Path, Stream] = {}
         if self.options.stream:
-            filled = Filled(len(needed), sum(len(cache.videos_of(key.manifest)) for key in needed.values()), 0, ())
-            streams = {
-                key.folder: Stream(
-                    key.folder.name, key.clip, key.manifest.class_names, tuple(cache.videos_of(key.manifest))
-                )
-                for key in needed.values()
-            }
+            for folder, key in needed.items():
+                videos = tuple(cache.videos_of(key.manifest))
+                streams[folder] = Stream(folder.name, key.clip, key.manifest.class_names, videos)
+            filled = Filled(len(needed), sum(len(stream.videos) for stream in streams.values()), 0, ())
         else:
             show = partial(self.display.update, "videos decoded")
             filled = cache.fill(needed.values(), show)
@@ -203,7 +200,7 @@ class _Launch:
             self.options.out.absolute(), self.token, allocation.threads, self.options.checkpoint_s
         )
         grouped = allocation.workers > 1
-        registry = ray.remote(num_cpus=0)(GroupRegistry).remote() if grouped else None
+        registry: Any = ray.remote(GroupRegistry).options(num_cpus=0).remote() if grouped else None
         progress = TrialProgress(
             self.display,
             planned=len(self.trials),
@@ -213,11 +210,7 @@ class _Launch:
         recorder = Recorder(
             self.ledger, station, {trial.trial_id: trial for trial in pending}, progress, registry
         )
-        commands = {
-            trial.trial_id: RunEpoch(trial.trial_id, trial.spec.to_dict(), key.folder, key.manifest.class_names)
-            for trial in pending
-            for key in [self.keys[trial.trial_id]]
-        }
+        commands = {trial.trial_id: self._command(trial) for trial in pending}
         with tempfile.TemporaryDirectory(prefix="actrec-tune-") as scratch:
             settings = Settings(
                 self.study.name, commands, station, allocation, Path(scratch), registry, streams
@@ -249,6 +242,10 @@ class _Launch:
             tuner.fit()
         return recorder
 
+    def _command(self, trial: Trial) -> RunEpoch:
+        key = self.keys[trial.trial_id]
+        return RunEpoch(trial.trial_id, trial.spec.to_dict(), key.folder, key.manifest.class_names)
+
     def conclude(self, record: dict[str, Any], filled: Filled, seconds: float) -> Outcome:
         """Writes effects and provenance, and folds the ledger."""
         self.ledger.compact()
@@ -256,8 +253,7 @@ class _Launch:
         planned = {trial.trial_id for trial in self.trials}
         rows = [row for row in rows if row["trial_id"] in planned]
         found = table("effects", [dataclasses.asdict(row) for row in effects(rows, self.study.arms)])
-        with replacing(self.options.out / "effects.parquet") as aside:
-            pq.write_table(found, aside)
+        parquet.replace(self.options.out / "effects.parquet", found)
         ok = sum(row["status"] == OK for row in rows)
         if record:
             self._write_record(record, filled, seconds)

@@ -15,7 +15,7 @@ import ray.train
 import torch
 
 from actrec.data.clipset import Video
-from actrec.engine.decoding import clip_stream
+from actrec.data.stream import clip_stream
 from actrec.engine.worker import Source
 from actrec.seeding import derive
 from actrec.spec import ClipSpec
@@ -28,7 +28,7 @@ BUFFER_BATCHES = 4  # of the local shuffle
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What a worker must know of a streamed clip set beside its datasets, which it gets from Ray Train by name."""
+    """What a worker must know of a streamed clip set; its datasets it gets from Ray Train, by name."""
 
     name: str
     clip: ClipSpec
@@ -51,7 +51,9 @@ class Stream:
             for draw in range(self.draws)
         }
         for split in SPLITS[1:]:
-            made[_name(self.name, split)] = clip_stream(self.split(split), self.clip, draw=0, multiple=workers)
+            made[_name(self.name, split)] = clip_stream(
+                self.split(split), self.clip, draw=0, multiple=workers
+            )
         return made
 
     def source(self, world_size: int) -> Source:

@@ -75,19 +75,21 @@ class WarmTrial(tune.Trainable):
     """One step is one epoch. A trial's own failure is a result; only lost workers raise, since Tune does not
     keep an actor that raised, and its cold start costs more than most trials."""
 
-    def setup(self, config: dict[str, Any], settings: Settings) -> None:
+    def setup(self, config: dict[str, Any], settings: Settings | None = None) -> None:
+        assert settings is not None  # Tune's with_parameters gives it
         self._commands = settings.commands
         self._trial_id: str = config["trial"]
         streams = settings.streams.values()
         workers = settings.allocation.workers
+        context = ray.get_runtime_context()
         self._fleet = Fleet(
-            name=f"{settings.study}-{ray.get_runtime_context().get_actor_id()[:12]}",
+            name=f"{settings.study}-{context.get_actor_id()}",
             allocation=settings.allocation,
             setup=WorkerSetup(settings.station, settings.streams),
             storage=settings.storage,
             datasets={name: data for stream in streams for name, data in stream.datasets(workers).items()},
             registry=settings.registry,
-            owner=ray.get_runtime_context().current_actor,
+            owner=context.current_actor,
         )
         self._fleet.start()
 

@@ -1,0 +1,71 @@
+"""A small data set and small studies for the engine's tests: seconds, not minutes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from actrec.data import synthetic
+from actrec.data.manifest import Manifest
+from actrec.engine.progress import Display
+from actrec.engine.run import Outcome, RunOptions, run_study, with_data
+from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec, override
+from actrec.study.factors import Factor, Study
+
+
+@pytest.fixture(scope="session")
+def manifest_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 real videos."""
+    return synthetic.build(tmp_path_factory.mktemp("videos"), videos=48, size=32, frames=(6, 10))
+
+
+@pytest.fixture(scope="session")
+def manifest(manifest_path: Path) -> Manifest:
+    return Manifest.read(manifest_path)
+
+
+@pytest.fixture(scope="session")
+def small_study(manifest: Manifest, manifest_path: Path) -> Callable[..., Study]:
+    """Makes a study of two epochs on the small set; keyword arguments change its base by path."""
+
+    def make(*factors: Factor, seeds: tuple[int, ...] = (0,), placebo: bool = False, **changes: Any) -> Study:
+        base = TrialSpec(
+            clip=ClipSpec(sampling="uniform", num_frames=4, height=16, width=16),
+            model=ModelSpec(name="frame_transformer", width=16, layers=1, attention_heads=2),
+            optim=OptimSpec(epochs=2, batch_size=16),
+        )
+        base = override(base, {path.replace("__", "."): value for path, value in changes.items()})
+        study = Study(name="small", base=base, factors=factors, seeds=seeds, placebo=placebo)
+        return with_data(study, str(manifest_path), manifest)
+
+    return make
+
+
+@dataclasses.dataclass(frozen=True)
+class Launched:
+    """A study that ran, and what its user saw."""
+
+    outcome: Outcome
+    out: Path
+    text: str
+
+
+@pytest.fixture
+def launch(manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Launched]:
+    """Runs a study into ``tmp_path/out`` with its own clip cache, ``tmp_path/cache``."""
+    monkeypatch.setenv("ACTREC_CACHE", str(tmp_path / "cache"))
+
+    def run(study: Study, **options: Any) -> Launched:
+        text = StringIO()
+        display = Display(Console(file=text, width=200))
+        settings = RunOptions(**{"out": tmp_path / "out", **options})
+        outcome = run_study(study, manifest, settings, display)
+        return Launched(outcome, settings.out, text.getvalue())
+
+    return run

@@ -1,0 +1,137 @@
+"""Studies on a real local Ray, from videos to tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from actrec.data.manifest import Manifest
+from actrec.errors import LedgerError, PlacementError, StudyError
+from actrec.results.ledger import Ledger
+from actrec.study.factors import Factor, Study
+from actrec.study.plan import plan
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+WEIGHTS = Factor("loss.class_weights", levels=("balanced",), baseline="none")
+BROKEN = Factor("optim.lr", levels=(1e35,), baseline=1e-3)  # its loss is NaN within an epoch
+
+
+def rows(folder: Path, table: str = "trials") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = Ledger(folder).read(table).to_pylist()
+    return found
+
+
+def test_a_study_is_recorded_whole_and_a_second_launch_does_nothing(
+    small_study: Callable[..., Study], launch: Callable[..., Any], manifest: Manifest
+) -> None:
+    study = small_study(WEIGHTS, BROKEN, seeds=(0, 1), placebo=True)
+    first = launch(study)
+
+    # Every planned trial has exactly one row; the two that diverge are failed rows, and cost no other trial.
+    trials = {row["trial_id"]: row for row in rows(first.out)}
+    assert set(trials) == {trial.trial_id for trial in plan(study)}
+    failed = [row for row in trials.values() if row["status"] == "failed"]
+    assert [row["arm"] for row in failed] == ["optim.lr=1e+35"] * 2
+    assert all("diverged" in row["error"] for row in failed)
+    assert (first.outcome.planned, first.outcome.ok, first.outcome.failed) == (8, 6, 2)
+
+    # Every test video once a trial, with as many scores as classes, which sum to 1.
+    test_ids = sorted(manifest.column("video_id", "test"))
+    for trial_id, row in trials.items():
+        if row["status"] == "ok":
+            own = [p for p in rows(first.out, "predictions") if p["trial_id"] == trial_id]
+            assert sorted(p["video_id"] for p in own) == test_ids
+            assert all(len(p["scores"]) == 10 and abs(sum(p["scores"]) - 1) < 1e-5 for p in own)
+            hits = sum(max(range(10), key=p["scores"].__getitem__) == p["label"] for p in own)
+            assert row["test_top1"] == pytest.approx(hits / len(own))
+            assert row["n_test"] == len(test_ids)
+            assert row["epochs"] == 2
+            assert row["clips_trained"] == 2 * len(manifest.column("video_id", "train"))
+    epochs = {(e["epoch"], e["split"], e["metric"]) for e in rows(first.out, "epochs")}
+    assert {(1, "train", "loss"), (2, "val", "top1"), (2, "val", "macro_f1")} <= epochs
+
+    # Decodes are videos × clip keys, whatever the trials and epochs.
+    used = sum(len(manifest.column("video_id", split)) for split in ("train", "val", "test"))
+    record = json.loads((first.out / "study.json").read_text())
+    assert record["decodes"] == {"videos": used, "clip_keys": 1, "decoded": used, "reused": 0}
+    assert record["manifest"]["digest"] == manifest.digest
+
+    # The placebo consumed what the baseline did; the knobs did not.
+    prints = {(row["arm"], row["seed"]): row["fingerprint"] for row in trials.values()}
+    assert prints["placebo", 0] == prints["baseline", 0] != prints["loss.class_weights=balanced", 0]
+    arms = set(pq.read_table(first.out / "effects.parquet")["arm"].to_pylist())
+    assert arms == {"loss.class_weights=balanced", "optim.lr=1e+35", "placebo"}
+
+    before = rows(first.out)
+    second = launch(study)
+    assert "nothing to train" in second.text
+    assert rows(first.out) == before
+
+    # Nothing is deleted by --fresh; nothing is decoded again; and the values are the same to the last bit.
+    fresh = launch(small_study(WEIGHTS, seeds=(0,)), fresh=True)
+    assert fresh.outcome.filled.decoded == 0
+    assert fresh.outcome.filled.reused == used
+    (old,) = fresh.out.glob("old-*")
+    assert (old / "trials.parquet").exists()
+    values = {row["trial_id"]: (row["test_loss"], row["test_top1"], row["fingerprint"]) for row in before}
+    for row in rows(fresh.out):
+        assert (row["test_loss"], row["test_top1"], row["fingerprint"]) == values[row["trial_id"]]
+
+
+def test_two_workers_evaluate_each_video_once_and_train_alike(
+    small_study: Callable[..., Study], launch: Callable[..., Any], manifest: Manifest, tmp_path: Path
+) -> None:
+    # Without dropout the sums of two workers are those of one, but for the order in which floats are added.
+    study = small_study(model__dropout=0.0)
+    one = launch(study, out=tmp_path / "one")
+    two = launch(study, out=tmp_path / "two", workers=2)
+    (row_one,), (row_two,) = rows(one.out), rows(two.out)
+    assert row_two["status"] == "ok"
+    for out in (one.out, two.out):
+        ids = [p["video_id"] for p in rows(out, "predictions")]
+        assert sorted(ids) == sorted(manifest.column("video_id", "test"))
+    assert row_two["clips_trained"] == row_one["clips_trained"]
+    assert row_two["test_loss"] == pytest.approx(row_one["test_loss"], rel=1e-2)
+
+
+def test_streaming_feeds_the_same_loop(
+    small_study: Callable[..., Study], launch: Callable[..., Any], manifest: Manifest, tmp_path: Path
+) -> None:
+    done = launch(small_study(), stream=True)
+    (row,) = rows(done.out)
+    assert row["status"] == "ok", row["error"]
+    sizes = {split: len(manifest.column("video_id", split)) for split in ("train", "val", "test")}
+    assert row["n_test"] == sizes["test"]
+    assert row["clips_trained"] == 2 * sizes["train"]
+    assert done.outcome.filled.decoded == 2 * (sizes["train"] + sizes["val"]) + sizes["test"]
+    assert not (tmp_path / "cache" / "clips").exists()
+
+
+def test_arms_that_do_the_same_are_an_error(
+    small_study: Callable[..., Study], launch: Callable[..., Any]
+) -> None:
+    # Momentum is an option of SGD: with AdamW, the knob turns nothing.
+    idle = small_study(Factor("optim.momentum", levels=(0.5,), baseline=0.9))
+    with pytest.raises(StudyError, match=r"'baseline' and 'optim.momentum=0.5' did exactly the same"):
+        launch(idle)
+
+
+def test_a_plan_without_room_is_refused(
+    small_study: Callable[..., Study], launch: Callable[..., Any], tmp_path: Path
+) -> None:
+    with pytest.raises(PlacementError, match=r"asks for 1 worker\(s\) with 1 GPU each"):
+        launch(small_study(), gpus_per_worker=1.0)
+    assert not rows(tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(
+    small_study: Callable[..., Study], launch: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(LedgerError, match=r"cannot write results to .*file"):
+        launch(small_study(), out=tmp_path / "file" / "out")
