@@ -35,7 +35,7 @@ class Between:
 
 
 @cache
-def annotations(cls: type) -> dict[str, Any]:
+def field_types(cls: type) -> dict[str, Any]:
     """Field name → annotation, with ``Annotated`` kept."""
     return get_type_hints(cls, include_extras=True)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from actrec.errors import SpecError
-from actrec.fields import Between, annotations, conform, unknown
+from actrec.fields import Between, conform, field_types, unknown
 
 Probability = Annotated[float, Between(0, 1)]
 Positive = Annotated[int, Between(1)]
@@ -31,7 +31,7 @@ class _Checked:
 
     def __post_init__(self) -> None:
         prefix = f"{self.part}." if self.part else ""
-        hints = annotations(type(self))
+        hints = field_types(type(self))
         for entry in dataclasses.fields(self):  # type: ignore[arg-type]
             value = conform(getattr(self, entry.name), hints[entry.name], prefix + entry.name)
             object.__setattr__(self, entry.name, value)
@@ -218,7 +218,7 @@ def override(spec: TrialSpec, changes: Mapping[str, Any]) -> TrialSpec:
     A path may name a whole part, whose value is then an instance of its class or the name of a preset.
 
     Raises:
-        SpecError: on an unknown path, a wrong type or a value out of range; it names the path and what is valid.
+        SpecError: on an unknown path, a wrong type or a value out of range; names the path and what is valid.
     """
     for path, value in changes.items():
         head, _, tail = path.partition(".")

@@ -91,8 +91,9 @@ def decode_shards(
 def clip_stream(videos: Sequence[Video], clip: ClipSpec, *, draw: int, multiple: int) -> Dataset:
     """Videos decoded as they are asked for, a lazy dataset.
 
-    Its rows have ``video`` (position in ``videos``), ``clips`` (uint8 (N, T, H, W, 3)) and ``valid``. Rows that do not decode, and rows that pad the set to a ``multiple`` so that it splits evenly over the
-    workers, are zeros with ``valid`` False: every video comes exactly once, on any number of workers.
+    Its rows have ``video`` (position in ``videos``), ``clips`` (uint8 (N, T, H, W, 3)) and ``valid``. Rows
+    that do not decode, and rows that pad the set to a ``multiple`` so that it splits evenly over the workers,
+    are zeros with ``valid`` False: every video comes exactly once, on any number of workers.
 
     Args:
         draw: which of a training video's random clips.

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from actrec.errors import LedgerError
 from actrec.report.outcomes import class_report, count_predictions, outcome
@@ -32,6 +31,7 @@ from actrec.report.values import (
     Trial,
     Undecodable,
 )
+from actrec.results import parquet
 from actrec.results.ledger import Ledger
 
 T = TypeVar("T")
@@ -172,10 +172,7 @@ def _effects(folder: Path) -> tuple[Effect, ...]:
     path = folder / "effects.parquet"
     if not path.exists():
         return ()
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise LedgerError(f"{path} cannot be read: {error}") from error
+    rows = [row for piece in parquet.scan(path, "effects") for row in piece.to_pylist()]
     return tuple(_effect(row) for row in rows if row["arm"] != BASELINE)
 
 

@@ -6,7 +6,6 @@
     modeBarButtons: [["toImage"]],
   };
 
-  // Figures are drawn when they come near the screen, so that the first screen is there at once.
   const draw = (canvas) => {
     if (canvas.dataset.drawn) return;
     canvas.dataset.drawn = "yes";
@@ -14,11 +13,16 @@
     Plotly.newPlot(canvas, figure.data, figure.layout, config);
   };
   const canvases = [...document.querySelectorAll(".canvas")];
-  const near = new IntersectionObserver(
+
+  // The first screen is drawn at once, every other figure when it comes near.
+  const margin = 800;
+  const near = (canvas) => canvas.offsetParent && canvas.getBoundingClientRect().top < innerHeight + margin;
+  canvases.filter(near).forEach(draw);
+  const observer = new IntersectionObserver(
     (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
-    { rootMargin: "800px" },
+    { rootMargin: `${margin}px` },
   );
-  canvases.forEach((canvas) => near.observe(canvas));
+  canvases.forEach((canvas) => observer.observe(canvas));
 
   // Paper shows everything, at its own width.
   const fit = () => canvases.filter((canvas) => canvas.offsetParent).forEach((canvas) => Plotly.Plots.resize(canvas));

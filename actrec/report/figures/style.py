@@ -62,7 +62,9 @@ def rgba(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
-def figure(*, height: int, **layout: Any) -> go.Figure:
+def figure(
+    *, height: int, xaxis: dict[str, Any] | None = None, yaxis: dict[str, Any] | None = None, **layout: Any
+) -> go.Figure:
     """An empty figure in the page's style: transparent, neutral grid, as wide as its container."""
     axis = {
         "gridcolor": GRID,
@@ -71,19 +73,19 @@ def figure(*, height: int, **layout: Any) -> go.Figure:
         "automargin": True,
         "fixedrange": True,  # a finger or a wheel on the figure scrolls the page
     }
-    base = go.Layout(
-        template=go.layout.Template(),
-        height=height,
-        margin={"l": 8, "r": 12, "t": 12, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        showlegend=False,
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
-        xaxis=axis,
-        yaxis=axis,
-    )
-    return go.Figure(layout=base.update(layout))
+    style = {
+        "template": go.layout.Template(),
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": INK},
+        "showlegend": False,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
+        "xaxis": axis | (xaxis or {}),
+        "yaxis": axis | (yaxis or {}),
+    }
+    return go.Figure(layout=style | layout)
 
 
 def rows(labels: list[str]) -> dict[str, Any]:

@@ -75,8 +75,12 @@ def answer(report: Report) -> Html:
             effect_plot(shown, unit.name, unit.scale),
             "Differences from the baseline on the test split with their intervals; the table "
             "of verdicts holds the same numbers.",
-            "Mean paired differences from the baseline (dotted line), with their intervals. "
-            "The purple band is the placebo's interval: the noise floor.",
+            "Mean paired differences from the baseline (dotted line), with their intervals."
+            + (
+                " The purple band is the placebo's interval: the noise floor."
+                if report.effect(PLACEBO)
+                else ""
+            ),
         )
     explained = note(
         "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. "
