@@ -16,7 +16,7 @@
 
   // The first screen is drawn at once, every other figure when it comes near.
   const margin = 800;
-  const near = (canvas) => canvas.offsetParent && canvas.getBoundingClientRect().top < innerHeight + margin;
+  const near = (canvas) => canvas.checkVisibility() && canvas.getBoundingClientRect().top < innerHeight + margin;
   canvases.filter(near).forEach(draw);
   const observer = new IntersectionObserver(
     (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
@@ -25,7 +25,7 @@
   canvases.forEach((canvas) => observer.observe(canvas));
 
   // Paper shows everything, at its own width.
-  const fit = () => canvases.filter((canvas) => canvas.offsetParent).forEach((canvas) => Plotly.Plots.resize(canvas));
+  const fit = () => canvases.filter((canvas) => canvas.dataset.drawn && canvas.checkVisibility()).forEach((canvas) => Plotly.Plots.resize(canvas));
   let folded = [];
   addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("details:not([open])")];

@@ -36,10 +36,10 @@ def seeds(arms: Sequence[Arm]) -> go.Figure:
             hovertemplate="mean %{x:.1f} %<extra></extra>",
         )
         # Seeds keep their order within the row, so that a seed that is low everywhere can be followed.
-        step = 0.4 / max(len(points) - 1, 1)
+        middle = (len(points) - 1) / 2
         fig.add_scatter(
             x=[x for _, x in points],
-            y=[row - 0.2 + step * index for index in range(len(points))],
+            y=[row + 0.4 * (index - middle) / len(points) for index in range(len(points))],
             name=style.text(arm.name),
             mode="markers",
             marker={"color": style.rgba(colour, 0.85), "size": 7},

@@ -68,6 +68,7 @@ def answer(report: Report) -> Html:
     """The verdict table beside the effect plot; further metrics below, folded away."""
     unit = words.unit(report.metric)
     shown = [effect for effect in report.effects if effect.difference is not None]
+    banded = any(effect.arm == PLACEBO and effect.low is not None for effect in shown)
     drawn: Child = None
     if shown:
         drawn = plot(
@@ -75,12 +76,10 @@ def answer(report: Report) -> Html:
             effect_plot(shown, unit.name, unit.scale),
             "Differences from the baseline on the test split with their intervals; the table "
             "of verdicts holds the same numbers.",
-            "Mean paired differences from the baseline (dotted line), with their intervals."
-            + (
-                " The purple band is the placebo's interval: the noise floor."
-                if report.effect(PLACEBO)
-                else ""
-            ),
+            [
+                "Mean paired differences from the baseline (dotted line), with their intervals. ",
+                "The purple band is the placebo's interval: the noise floor." if banded else None,
+            ],
         )
     explained = note(
         "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. "
