@@ -1,7 +1,7 @@
 """The moving pictures of the built-in data set: a digit that moves in one of ten ways over a texture.
 
 The class is the motion alone. What else is seen is drawn from the same distributions whatever the class:
-place and scale of the digit in the middle frame (every path is shifted to pass there), camera, noise. So
+place and scale of the digit in the middle frame (every track is shifted to pass there), camera, noise. So
 the middle frame says nothing, and every other frame only what displacement from the middle says.
 """
 
@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-Path = tuple[
-    Array, Array, Array
-]  # x and y in widths of the picture, y downward, and log2 of the scale; (T,) each
+# x, y and log2 of the scale, (T,) each: in widths of the picture, y downward.
+Track = tuple[Array, Array, Array]
+Motion = Callable[[Array, np.random.Generator], Track]
 
 NOISE = 4.0  # standard deviation, in levels of 255, a pixel and frame
 CONTRAST = 13.0  # of the background, likewise
@@ -24,43 +24,43 @@ SHAKE = 0.005  # of the camera, standard deviation a frame, in widths
 PAN = 0.02  # of the background over the video, in widths
 
 
-def _line(x: float, y: float) -> Callable[[Array, np.random.Generator], Path]:
-    def path(u: Array, rng: np.random.Generator) -> Path:
+def _line(x: float, y: float) -> Motion:
+    def track(u: Array, rng: np.random.Generator) -> Track:
         reach = rng.uniform(0.4, 0.8)
         return x * reach * u, y * reach * u, 0 * u
 
-    return path
+    return track
 
 
-def _turn(sense: float) -> Callable[[Array, np.random.Generator], Path]:
-    def path(u: Array, rng: np.random.Generator) -> Path:
+def _turn(sense: float) -> Motion:
+    def track(u: Array, rng: np.random.Generator) -> Track:
         radius, turns, start = rng.uniform(0.2, 0.28), rng.uniform(0.8, 1.1), rng.uniform(0, 2 * np.pi)
         angle = start + sense * 2 * np.pi * turns * u
         return radius * np.cos(angle), radius * np.sin(angle), 0 * u
 
-    return path
+    return track
 
 
-def _zoom(sense: float) -> Callable[[Array, np.random.Generator], Path]:
-    def path(u: Array, rng: np.random.Generator) -> Path:
+def _zoom(sense: float) -> Motion:
+    def track(u: Array, rng: np.random.Generator) -> Track:
         return 0 * u, 0 * u, sense * rng.uniform(1.0, 1.8) * u
 
-    return path
+    return track
 
 
-def _bounce(u: Array, rng: np.random.Generator) -> Path:
+def _bounce(u: Array, rng: np.random.Generator) -> Track:
     height, bounces, start = rng.uniform(0.25, 0.4), rng.uniform(2.0, 3.0), rng.uniform(0, np.pi)
     return 0 * u, -height * np.abs(np.sin(np.pi * bounces * u + start)), 0 * u
 
 
-def _shake(u: Array, rng: np.random.Generator) -> Path:
+def _shake(u: Array, rng: np.random.Generator) -> Track:
     width, swings, start = rng.uniform(0.1, 0.18), rng.uniform(2.0, 3.0), rng.uniform(0, 2 * np.pi)
     return width * np.sin(2 * np.pi * swings * u + start), 0 * u, 0 * u
 
 
-# Name → path over u, from −1/2 to 1/2 and 0 in the middle frame. In the order of their labels, from the
+# Name → track over u, from −1/2 to 1/2 and 0 in the middle frame. In the order of their labels, from the
 # most frequent class to the rarest.
-MOTIONS: dict[str, Callable[[Array, np.random.Generator], Path]] = {
+MOTIONS: dict[str, Motion] = {
     "right": _line(1, 0),
     "left": _line(-1, 0),
     "clockwise": _turn(1),

@@ -1,4 +1,18 @@
-"""The built-in data set: real video files of handwritten digits, whose class is how they move."""
+"""The built-in data set: real video files of handwritten digits, whose class is how they move.
+
+A group is a digit and a background, with videos of most classes, and lies within one split. Training is
+long-tailed as HMDB51 is (its classes have 102 to 548 videos); val and test have one video of each class in
+every group. It is made in about 2 s on one core, on first use.
+
+What is true of it, for a study to find. Measured with ``frame_transformer``, 8×32×32 uniform frames, AdamW
+1e-3 with a cosine, 15 epochs, batches of 32, seeds 0 to 4, test top-1 (chance 0.10):
+
+- the baseline has 0.870 (0.817 to 0.908);
+- horizontal flips destroy left, right and both rotations: 0.638, worse on every seed;
+- the middle frame alone says nothing: 0.103;
+- balanced class weights lift the mean recall of the four rarest classes from 0.837 to 0.883;
+- a placebo does nothing: 0.875, on no seed more than two of the 120 test videos apart.
+"""
 
 from __future__ import annotations
 
