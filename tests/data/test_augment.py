@@ -152,6 +152,14 @@ def test_what_is_on_does_not_move_the_draws_of_the_others(field: str) -> None:
     assert torch.equal(alone.get_state(), with_another.get_state())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_generator_on_the_cpu_gives_the_same_on_a_gpu() -> None:
+    clips = random_clips()
+    on_gpu = apply(clips.cuda(), **ON)
+    assert on_gpu.device.type == "cuda"
+    torch.testing.assert_close(on_gpu.cpu(), apply(clips, **ON), rtol=0, atol=1e-3)
+
+
 def test_arms_of_one_seed_stay_paired() -> None:
     """The clips that are flipped are the same ones with and without the other changes."""
     clips = random_clips(64, 1)
