@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from actrec.launch import main
-from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
+from actrec.spec import ClipSpec, FreezeSpec, ModelSpec, OptimSpec, TrialSpec
 from actrec.study.factors import Factor, Study
 
 
@@ -20,6 +20,7 @@ def study() -> Study:
         base=TrialSpec(
             clip=ClipSpec(sampling="uniform", num_frames=8, height=32, width=32),
             model=ModelSpec(name="frame_transformer", motion=True),
+            freeze=FreezeSpec(k=1),  # under "first_k": the first convolution
             optim=OptimSpec(epochs=15, batch_size=32, lr=2e-3),
         ),
         factors=(
@@ -27,7 +28,7 @@ def study() -> Study:
             Factor("loss.class_weights", levels=("balanced", "sqrt"), baseline="none"),
             Factor("model.dropout", levels=(0.0, 0.5), baseline=0.1),
             Factor("model.attention_heads", levels=(0, 8), baseline=4),
-            Factor("freeze.strategy", levels=("backbone", "frozen_norm"), baseline="none"),
+            Factor("freeze.strategy", levels=("first_k", "backbone"), baseline="none"),
         ),
         seeds=(0, 1, 2, 3, 4),
     )

@@ -44,6 +44,7 @@ class Recorder(tune.Callback):
         self._ledger, self._station, self._trials = ledger, station, trials
         self._progress, self._registry = progress, registry
         self._started: dict[str, datetime] = {}
+        self._recorded: set[str] = set()
         self._seen = _fingerprints(ledger, trials)
         self._swept = 0.0
         self.problem: ActrecError | None = None
@@ -53,6 +54,8 @@ class Recorder(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ours = self._of(trial)
+        if ours.trial_id in self._recorded:
+            return
         self._started.setdefault(ours.trial_id, datetime.now(UTC))
         self._progress.started(ours.trial_id)
 
@@ -64,6 +67,8 @@ class Recorder(tune.Callback):
         done: TrialResult | None = result.pop(RESULT, None)
         failure: Failure | None = result.pop(FAILURE, None)
         self.decoded += result.get("decoded", 0)
+        if ours.trial_id in self._recorded:
+            return  # its actor died after its last epoch, before Tune took note: Tune runs it again
         if failure is not None:
             self._record(ours, {"status": FAILED, "error": failure.error})
             return
@@ -93,7 +98,7 @@ class Recorder(tune.Callback):
         return self._trials[trial.config["trial"]]
 
     def _record(self, trial: Trial, values: Mapping[str, Any], done: TrialResult | None = None) -> None:
-        if self.problem is not None:
+        if self.problem is not None or trial.trial_id in self._recorded:
             return
         now = datetime.now(UTC)
         row = {
@@ -109,6 +114,7 @@ class Recorder(tune.Callback):
         }
         try:
             self._ledger.append(row, done.epochs if done else (), done.predictions if done else ())
+            self._recorded.add(trial.trial_id)
             shutil.rmtree(self._station.checkpoint(trial.trial_id), ignore_errors=True)
             if done is not None:
                 check_differs(self._seen, trial.arm, trial.seed, str(row["fingerprint"]))

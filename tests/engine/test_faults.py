@@ -149,9 +149,9 @@ def test_killed_workers_and_trial_actors_cost_nothing_but_time(
         return processes(title, os.environ["RAY_AUTH_TOKEN"])
 
     def killer() -> None:
-        kill("ray::_RayTrainWorker", 1)
-        kill("ray::WarmTrial", 2)
-        kill("ray::WarmTrial", 3)
+        kill("ray::RayTrainWorker", 1)
+        kill("ray::ResourceTrainable", 2)
+        kill("ray::ResourceTrainable", 3)
 
     def free() -> float:
         return float(ray.available_resources().get("CPU", 0.0))  # type: ignore[no-untyped-call]

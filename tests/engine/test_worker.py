@@ -1,0 +1,192 @@
+"""What a training worker does with its commands, without Ray."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from actrec.data import clipset
+from actrec.data.clipset import ClipSet
+from actrec.data.manifest import Manifest
+from actrec.engine.cache import clip_key, videos_of
+from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, TrialResult, Worker
+from actrec.results.ledger import Ledger
+from actrec.spec import TrialSpec, override, trial_id
+from actrec.study.factors import Study
+from actrec.study.plan import plan
+from actrec.training.batch import Batch
+from actrec.training.feed import CachedFeed, task_of
+
+
+@pytest.fixture
+def clips(manifest: Manifest, small_study: Callable[..., Study], tmp_path: Path) -> ClipSet:
+    key = clip_key(manifest, small_study().base, tmp_path)
+    shards = clipset.cut_into_shards(videos_of(key.manifest), key.clip)
+    clipset.begin(key.folder, key.clip, {})
+    for number, part in enumerate(shards):
+        clipset.write_shard(key.folder, number, part, key.clip)
+    clipset.finish(key.folder, shards)
+    return ClipSet.open(key.folder)
+
+
+@pytest.fixture
+def spec(small_study: Callable[..., Study]) -> TrialSpec:
+    return plan(small_study())[0].spec
+
+
+def command(spec: TrialSpec, clips: ClipSet, manifest: Manifest) -> RunEpoch:
+    return RunEpoch(trial_id(spec), spec.to_dict(), clips.folder, manifest.class_names)
+
+
+def worker(station: Station, clips: ClipSet) -> Worker:
+    def open_source(given: RunEpoch) -> Source:
+        groups = dict(zip(clips.video_ids, clips.groups, strict=True))
+        return Source(CachedFeed(clips), task_of(clips, given.class_names), groups)
+
+    return Worker(station, open_source)
+
+
+def station(folder: Path, checkpoint_s: float = 1e9) -> Station:
+    return Station(folder, Ledger(folder).claim(), checkpoint_s=checkpoint_s)
+
+
+def train(handler: Worker, given: RunEpoch) -> TrialResult:
+    for _ in range(100):
+        answer = handler(given)
+        assert isinstance(answer, EpochDone), answer
+        if answer.result is not None:
+            return answer.result
+    raise AssertionError("it never ends")
+
+
+def essence(result: TrialResult) -> str:
+    """All of a result that must repeat, to the last bit."""
+    trial = {name: value for name, value in result.trial.items() if name not in ("seconds", "host")}
+    return json.dumps([trial, result.epochs, result.predictions], sort_keys=True)
+
+
+def test_the_eleventh_trial_of_a_worker_is_that_of_a_fresh_process(
+    manifest: Manifest, clips: ClipSet, spec: TrialSpec, tmp_path: Path
+) -> None:
+    # Dropout and augmentation on: whatever draws random numbers takes part.
+    spec = override(spec, {"augment": "set2", "model.dropout": 0.3})
+    given = command(spec, clips, manifest)
+    warm = worker(station(tmp_path), clips)
+    for seed in range(10):
+        model = "cnn_lstm_2" if seed % 3 == 0 else spec.model.name
+        changes = {"seed": seed + 1, "model.name": model, "optim.epochs": 1, "optim.lr": 1e-3 * (seed + 1)}
+        if model != spec.model.name:
+            changes |= {f"model.{name}": None for name in ("attention_heads", "layers", "width", "motion")}
+        train(warm, command(override(spec, changes), clips, manifest))
+    alone = subprocess.run(
+        [sys.executable, __file__, json.dumps(spec.to_dict()), str(clips.folder), str(tmp_path / "alone")],
+        input=json.dumps(manifest.class_names),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert essence(train(warm, given)) == alone.stdout.strip()
+
+
+def test_a_trial_that_diverges_fails_alone(
+    manifest: Manifest, clips: ClipSet, spec: TrialSpec, tmp_path: Path
+) -> None:
+    handler = worker(station(tmp_path), clips)
+    bad = handler(command(override(spec, {"optim.lr": 1e35}), clips, manifest))
+    assert isinstance(bad, Failure)
+    assert bad.error.startswith("diverged: the ")
+    assert bad.alike
+    assert train(handler, command(spec, clips, manifest)).trial["n_test"] == len(clips.videos("test"))
+
+
+def test_any_other_fault_is_a_failure_too_and_may_be_this_workers_alone(
+    manifest: Manifest, clips: ClipSet, spec: TrialSpec, tmp_path: Path
+) -> None:
+    def open_source(given: RunEpoch) -> Source:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    failed = Worker(station(tmp_path), open_source)(command(spec, clips, manifest))
+    assert isinstance(failed, Failure)
+    assert failed.error == "OutOfMemoryError: CUDA out of memory"
+    assert not failed.alike
+    assert "open_source" in failed.trace
+
+
+def test_a_worker_started_anew_goes_on_from_the_checkpoint_to_the_same_result(
+    manifest: Manifest, clips: ClipSet, spec: TrialSpec, tmp_path: Path
+) -> None:
+    given = command(override(spec, {"optim.epochs": 4}), clips, manifest)
+    whole = train(worker(station(tmp_path / "whole"), clips), given)
+    place = station(tmp_path / "broken", checkpoint_s=0.0)
+    first = worker(place, clips)
+    for epoch in (1, 2, 3):
+        answer = first(given)
+        assert isinstance(answer, EpochDone)
+        assert answer.epoch == epoch
+    again = worker(place, clips)  # the first one is dead
+    answer = again(given)
+    assert isinstance(answer, EpochDone)
+    assert answer.epoch == 4  # one epoch, not four
+    assert answer.result is not None
+    assert essence(answer.result) == essence(whole)
+
+
+def test_a_worker_whose_driver_is_gone_writes_no_checkpoint(
+    manifest: Manifest, clips: ClipSet, spec: TrialSpec, tmp_path: Path
+) -> None:
+    stale = station(tmp_path, checkpoint_s=0.0)
+    owner = station(tmp_path)
+    assert not stale.is_ours()
+    assert owner.is_ours()
+    worker(stale, clips)(command(spec, clips, manifest))
+    assert not stale.checkpoint(trial_id(spec)).exists()
+
+
+@dataclass
+class Beats:
+    """A feed that counts the beats of its worker, with a clock that jumps at each batch."""
+
+    feed: CachedFeed
+    clock: list[float]
+    decoded: int = 0
+
+    def steps(self, epoch: int, batch_size: int) -> int:
+        return self.feed.steps(epoch, batch_size)
+
+    def train(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
+        for batch in self.feed.train(seed, epoch, batch_size):
+            self.clock[0] += 10.0
+            yield batch
+
+    def evaluate(self, split: str, batch_size: int) -> Iterator[Batch]:
+        return self.feed.evaluate(split, batch_size)
+
+
+def test_a_busy_worker_gives_signs_of_life(
+    manifest: Manifest, clips: ClipSet, spec: TrialSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, beats = [0.0], []
+    monkeypatch.setattr("actrec.engine.worker.time.monotonic", lambda: clock[0])
+    source = Source(
+        Beats(CachedFeed(clips), clock),
+        task_of(clips, manifest.class_names),
+        dict(zip(clips.video_ids, clips.groups, strict=True)),
+    )
+    handler = Worker(station(tmp_path), lambda given: source, beat=lambda: beats.append(clock[0]))
+    handler(command(spec, clips, manifest))
+    assert len(beats) == source.feed.steps(0, spec.optim.batch_size)
+
+
+if __name__ == "__main__":  # a fresh process, for the comparison with a warm worker
+    given_spec = TrialSpec.from_dict(json.loads(sys.argv[1]))
+    opened = ClipSet.open(Path(sys.argv[2]))
+    names = tuple(json.loads(sys.stdin.read()))
+    fresh = worker(station(Path(sys.argv[3])), opened)
+    print(essence(train(fresh, RunEpoch(trial_id(given_spec), given_spec.to_dict(), opened.folder, names))))
