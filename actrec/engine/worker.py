@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from actrec.errors import ActrecError, DivergedError
+from actrec.errors import ActrecError, DivergedError, WorkerLostError
 from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec
 from actrec.training.batch import Batch
@@ -143,10 +143,17 @@ class Worker:
         self._beaten = time.monotonic()
 
     def __call__(self, command: RunEpoch) -> EpochDone | Failure:
+        """Does one command.
+
+        Raises:
+            WorkerLostError: if another worker of the group died in the middle of it. The trial is not to blame.
+        """
         try:
             return self._epoch(command)
-        except Exception as error:  # whatever it is, it is this trial's own and must not cost the others
+        except Exception as error:  # whatever else it is, it is this trial's own and must not cost the others
             self._current = None
+            if self._world_size > 1 and _lost_peer(error):
+                raise WorkerLostError(f"another worker of the group is gone: {error}") from error
             if isinstance(error, DivergedError):
                 message = f"diverged: {error}"
             elif isinstance(error, ActrecError):
@@ -204,6 +211,14 @@ class Worker:
                 self._beat()
                 self._beaten = time.monotonic()
             yield batch
+
+
+def _lost_peer(error: Exception) -> bool:
+    """Whether a collective operation broke because another worker ended.
+
+    Gloo says so with a plain RuntimeError, which names its own source files.
+    """
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 @dataclass(slots=True)
