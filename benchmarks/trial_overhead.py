@@ -3,11 +3,11 @@
     python benchmarks/trial_overhead.py            # about 4 minutes on 2 cores
 
 Each trial trains one epoch of a tiny model on the same few small clips. Ours: one study, trials one after
-another on warm workers, with 1 and with 2 of them. Ray's: a Tune function that calls ``TorchTrainer(...).fit()``
-on a Ray dataset. A trial's cost is the mean time between the ends of two trials, which leaves out the first and the cold start.
+another on warm workers, with 1 and with 2 of them. Ray's: a Tune function that calls
+``TorchTrainer(...).fit()`` on a Ray dataset. A trial's cost is the mean time between the ends of two trials, without the cold start.
 
-Prints one JSON object: ``warm_s`` (1 worker), ``warm_2_workers_s``, ``ray_pattern_s``, ``ratio`` (of the last to
-the first), and the machine.
+Prints one JSON object: ``warm_s`` (1 worker), ``warm_2_workers_s``, ``ray_pattern_s``, ``ratio`` (of the last
+to the first), and the machine.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from ray.actor import ActorHandle
 from actrec.engine.progress import TrialProgress
 from actrec.engine.trainable import FAILURE, RESULT
 from actrec.engine.worker import Failure, Station, TrialResult
-from actrec.errors import ActrecError, StudyError
+from actrec.errors import ActrecError
 from actrec.results.ledger import Ledger
 from actrec.results.schema import FAILED, OK
 from actrec.study.designs import PLACEBO
@@ -27,9 +27,12 @@ SWEEP_S = 1.0
 class Recorder(tune.Callback):
     """Writes rows, shows progress and watches over the sweep. Lives in the driver, which alone writes tables.
 
+    Arms whose fingerprints are equal («did the knob take effect?») are told at once; the statistics and the
+    report say so too.
+
     Attributes:
-        problem: what makes going on pointless (a ledger that cannot be written, two arms that do not
-            differ); the sweep then stops, and :meth:`check` raises it.
+        problem: what makes going on pointless (a ledger that cannot be written); the sweep then stops, and
+            :meth:`check` raises it.
         decoded: videos decoded for trials that stream their clips.
     """
 
@@ -40,12 +43,15 @@ class Recorder(tune.Callback):
         trials: Mapping[str, Trial],
         progress: TrialProgress,
         registry: ActorHandle[Any] | None,
+        say: Callable[[str], None],
     ) -> None:
         self._ledger, self._station, self._trials = ledger, station, trials
         self._progress, self._registry = progress, registry
         self._started: dict[str, datetime] = {}
         self._recorded: set[str] = set()
         self._seen = _fingerprints(ledger, trials)
+        self._told: set[tuple[str, str]] = set()
+        self._say = say
         self._swept = 0.0
         self.problem: ActrecError | None = None
         self.decoded = 0
@@ -116,10 +122,16 @@ class Recorder(tune.Callback):
             self._ledger.append(row, done.epochs if done else (), done.predictions if done else ())
             self._recorded.add(trial.trial_id)
             shutil.rmtree(self._station.checkpoint(trial.trial_id), ignore_errors=True)
-            if done is not None:
-                check_differs(self._seen, trial.arm, trial.seed, str(row["fingerprint"]))
         except ActrecError as error:
             self.problem = error
+        if done is not None and trial.arm != PLACEBO:  # which is meant to do what the baseline does
+            other = self._seen.setdefault((trial.seed, str(row["fingerprint"])), trial.arm)
+            if other != trial.arm and (other, trial.arm) not in self._told:
+                self._told.add((other, trial.arm))
+                self._say(
+                    f"note: {trial.arm!r} does exactly what {other!r} does (seed {trial.seed}): "
+                    "what it changes takes no effect on this model and data"
+                )
         self._progress.ended(trial.trial_id, ok=done is not None)
 
 
@@ -134,25 +146,6 @@ class StopOnProblem(tune.Stopper):
 
     def stop_all(self) -> bool:
         return self._recorder.problem is not None
-
-
-def check_differs(seen: dict[tuple[int, str], str], arm: str, seed: int, fingerprint: str) -> None:
-    """Notes an arm's fingerprint («did the knob take effect?»).
-
-    Args:
-        seen: (seed, fingerprint) → arm; added to.
-
-    Raises:
-        StudyError: if another arm consumed exactly the same, so that comparing them means nothing.
-    """
-    if arm == PLACEBO:  # it is meant to consume what the baseline does
-        return
-    other = seen.setdefault((seed, fingerprint), arm)
-    if other != arm:
-        raise StudyError(
-            f"arms {other!r} and {arm!r} did exactly the same (seed {seed}): what they change has no effect "
-            "on the program; remove one, or change it to something that the model and the data can show"
-        )
 
 
 def _fingerprints(ledger: Ledger, trials: Mapping[str, Trial]) -> dict[tuple[int, str], str]:

@@ -103,8 +103,7 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     """Runs what is missing of a study, whose data is ``manifest`` (see :func:`with_data`).
 
     Raises:
-        SpecError, StudyError, ModelError: on a plan that cannot be run, before anything is spent; StudyError
-            also on two arms that turn out to do the same.
+        SpecError, StudyError, ModelError: on a plan that cannot be run, before anything is spent.
         DataError: if clips cannot be decoded or kept.
         ClusterError, PlacementError: if there is no cluster, or no room on it for one trial.
         LedgerError: if results cannot be written.
@@ -208,7 +207,12 @@ class _Launch:
             epochs={trial.trial_id: trial.spec.optim.epochs for trial in pending},
         )
         recorder = Recorder(
-            self.ledger, station, {trial.trial_id: trial for trial in pending}, progress, registry
+            self.ledger,
+            station,
+            {trial.trial_id: trial for trial in pending},
+            progress,
+            registry,
+            self.display.say,
         )
         commands = {trial.trial_id: self._command(trial) for trial in pending}
         with tempfile.TemporaryDirectory(prefix="actrec-tune-") as scratch:

@@ -115,6 +115,7 @@ OTHERS = {
     "no result": "without a result",
     "not yet": "not judged yet",
     "no practical effect": "without effect",
+    "took no effect": "without any effect on the program",
 }
 
 

@@ -12,7 +12,8 @@ from actrec.stats.multiplicity import holm
 from actrec.stats.paired import pooled_paired_effects
 
 ALPHA = 0.05
-Verdict = Literal["helps", "hurts", "inconclusive"]
+IDLE = "took no effect"
+Verdict = Literal["helps", "hurts", "inconclusive", "took no effect"]
 
 
 class Contrast(Protocol):
@@ -67,10 +68,13 @@ def effects(
 
     The family that Holm's correction runs over is all arms of the study but the placebo. The placebo is no
     question that anyone asked: it is judged alone, by its own p, on the same scale as the others, so that it
-    is neither hidden behind them nor costs them power.
+    is neither hidden behind them nor costs them power. An arm that did exactly what the reference did (the
+    same fingerprint on every common seed: balanced weights on balanced classes, say) is no question either:
+    its verdict is ``took no effect``, and it has no part in the variance.
 
     Args:
-        trials: rows of the ``trials`` table: ``arm``, ``seed``, ``status`` and ``test_<metric>`` are read.
+        trials: rows of the ``trials`` table: ``arm``, ``seed``, ``status``, ``fingerprint`` and
+            ``test_<metric>`` are read.
         arms: the study's arms, the reference first. One without trials has a row, with no verdict.
         placebo: the name of the placebo's arm, where there is one.
         metrics: metric → the way in which it is better.
@@ -85,6 +89,7 @@ def effects(
         else:
             lost[trial["arm"]].add(trial["seed"])
 
+    idle = _idle(ok, reference.name) - {placebo}
     found: list[Effect] = []
     for metric, mode in metrics.items():
         values: dict[str, dict[int, float]] = {arm.name: {} for arm in arms}
@@ -92,8 +97,8 @@ def effects(
             value = trial.get(f"test_{metric}")
             if value is not None and trial["arm"] in values:
                 values[trial["arm"]][trial["seed"]] = float(value)
-        pairs = pooled_paired_effects(values, reference.name, judged_only={placebo}, level=level)
-        family = [arm.name for arm in others if arm.name != placebo]
+        pairs = pooled_paired_effects(values, reference.name, judged_only={placebo, *idle}, level=level)
+        family = [arm.name for arm in others if arm.name not in {placebo, *idle}]
         adjusted = dict(zip(family, holm([pairs[name].p for name in family]).tolist(), strict=True))
         for arm in others:
             pair = pairs[arm.name]
@@ -111,11 +116,22 @@ def effects(
                     high=pair.high,
                     p=pair.p,
                     p_adjusted=p_adjusted,
-                    verdict=judge(pair.difference, p_adjusted, mode),
+                    verdict=IDLE if arm.name in idle else judge(pair.difference, p_adjusted, mode),
                     n_failed=len(lost[arm.name] | lost[reference.name]),
                 )
             )
     return found
+
+
+def _idle(trials: Iterable[Mapping[str, Any]], reference: str) -> set[str]:
+    """The arms whose fingerprint is the reference's on every seed that both have."""
+    prints: dict[str, dict[int, str]] = defaultdict(dict)
+    for trial in trials:
+        if trial.get("fingerprint"):
+            prints[trial["arm"]][trial["seed"]] = trial["fingerprint"]
+    ours = prints[reference]
+    shared = {arm: theirs.keys() & ours.keys() for arm, theirs in prints.items() if arm != reference}
+    return {arm for arm, seeds in shared.items() if seeds and all(prints[arm][s] == ours[s] for s in seeds)}
 
 
 def judge(difference: float, p_adjusted: float, mode: Literal["max", "min"]) -> Verdict:

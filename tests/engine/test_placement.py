@@ -81,7 +81,4 @@ def test_what_can_never_run_is_refused_with_the_reason(asked: dict[str, float], 
 
 def test_the_choice_reads_well() -> None:
     assert str(allocate(LAPTOP)) == "2 at a time, 1 thread a worker"
-    assert (
-        str(allocate(FLEET, workers=2))
-        == "4 at a time × 2 workers, 3 threads a worker, 1 GPU a worker"
-    )
+    assert str(allocate(FLEET, workers=2)) == "4 at a time × 2 workers, 3 threads a worker, 1 GPU a worker"

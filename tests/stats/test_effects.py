@@ -73,6 +73,25 @@ def test_holm_runs_over_all_arms_but_the_placebo() -> None:
     assert found["placebo"].p_adjusted == found["placebo"].p
 
 
+def test_an_arm_that_did_what_the_baseline_did_is_no_question() -> None:
+    prints = {"baseline": "b", "better": "x", "worse": "y", "same": "b", "placebo": "b"}
+    rows = [row | {"fingerprint": prints[row["arm"]]} for row in sweep()]
+    found = of(effects(rows, ARMS), "top1")
+    assert found["same"].verdict == "took no effect"
+    assert found["placebo"].verdict == "inconclusive"
+    # Neither its values nor the correction touch the others: they are judged as if it were not there.
+    without = of(
+        effects([row for row in rows if row["arm"] != "same"], [a for a in ARMS if a.name != "same"]), "top1"
+    )
+    assert found["better"] == without["better"]
+    assert found["worse"] == without["worse"]
+
+
+def test_an_arm_that_differs_on_one_seed_is_judged() -> None:
+    rows = [row | {"fingerprint": "b" if row["seed"] else row["arm"]} for row in sweep()]
+    assert of(effects(rows, ARMS), "top1")["same"].verdict == "inconclusive"
+
+
 def test_failed_trials_are_counted_not_used() -> None:
     trials = [
         t for t in sweep() if (t["arm"], t["seed"]) not in {("better", 0), ("baseline", 1), ("same", 1)}

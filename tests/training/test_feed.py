@@ -80,7 +80,9 @@ def test_each_video_is_evaluated_once_and_by_one_worker(world_size: int) -> None
     clips = clip_set(ClipSpec(sampling="clips", clips=3, num_frames=2))
     seen: list[str] = []
     for rank in range(world_size):
-        mine = [v for batch in CachedFeed(clips, rank, world_size).evaluate("test", 4) for v in batch.video_ids]
+        mine = [
+            v for batch in CachedFeed(clips, rank, world_size).evaluate("test", 4) for v in batch.video_ids
+        ]
         assert all(mine.count(video) == 3 for video in mine)
         seen += sorted(set(mine))
     assert sorted(seen) == [f"v{i:02}" for i in range(14, 19)]
