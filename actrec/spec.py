@@ -31,7 +31,7 @@ class _Checked:
 
     def __post_init__(self) -> None:
         prefix = f"{self.part}." if self.part else ""
-        hints = field_types(type(self))
+        hints = field_types(type(self))  # type: ignore[arg-type]  # a class is hashable
         for entry in dataclasses.fields(self):  # type: ignore[arg-type]
             value = conform(getattr(self, entry.name), hints[entry.name], prefix + entry.name)
             object.__setattr__(self, entry.name, value)

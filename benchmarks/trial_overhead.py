@@ -4,7 +4,8 @@
 
 Each trial trains one epoch of a tiny model on the same few small clips. Ours: one study, trials one after
 another on warm workers, with 1 and with 2 of them. Ray's: a Tune function that calls
-``TorchTrainer(...).fit()`` on a Ray dataset. A trial's cost is the mean time between the ends of two trials, without the cold start.
+``TorchTrainer(...).fit()`` on a Ray dataset. A trial's cost is the mean time between the ends of two trials,
+without the cold start.
 
 Prints one JSON object: ``warm_s`` (1 worker), ``warm_2_workers_s``, ``ray_pattern_s``, ``ratio`` (of the last
 to the first), and the machine.
@@ -87,7 +88,9 @@ def ray_pattern(videos: list[Video], scratch: Path, trials: int) -> list[float]:
             scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 0.5}),
             datasets={"train": ray.data.from_items([{"video": video} for video in videos]).map(decode_row)},
             run_config=ray.train.RunConfig(
-                name=f"pattern-{config['lr']}", storage_path=str(scratch), callbacks=[TuneReportCallback()]
+                name=f"pattern-{config['lr']}",
+                storage_path=str(scratch),
+                callbacks=[TuneReportCallback()],  # type: ignore[no-untyped-call, list-item]
             ),
         ).fit()
 

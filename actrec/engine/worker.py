@@ -146,7 +146,7 @@ class Worker:
         """Does one command.
 
         Raises:
-            WorkerLostError: if another worker of the group died in the middle of it. The trial is not to blame.
+            WorkerLostError: if another worker of the group died meanwhile. The trial is not to blame.
         """
         try:
             return self._epoch(command)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from actrec.metrics import DIRECTIONS
 from actrec.stats.multiplicity import holm
 from actrec.stats.paired import pooled_paired_effects
 
 ALPHA = 0.05
-IDLE = "took no effect"
+IDLE: Final = "took no effect"
 Verdict = Literal["helps", "hurts", "inconclusive", "took no effect"]
 
 
