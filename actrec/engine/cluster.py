@@ -7,11 +7,12 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+import yaml
 
 from actrec.errors import ClusterError
 
@@ -30,6 +31,7 @@ _ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_DEDUP_LOGS": "0",
 }
+BOOTSTRAP = Path.home() / "ray_bootstrap_config.yaml"
 _TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -39,12 +41,14 @@ class Cluster:
 
     Attributes:
         address: of its control service, or ``local``.
-        nodes: the resources of each live node.
+        nodes: the resources of each node that is up, then of those that its autoscaler may still start.
+        up: how many are up.
         logs: where Ray writes its logs on this machine.
     """
 
     address: str
     nodes: tuple[dict[str, float], ...]
+    up: int
     logs: Path
 
     @property
@@ -105,7 +109,27 @@ def _describe(address: str) -> Cluster:
     )
     session = ray._private.worker._global_node
     logs = Path(session.get_logs_dir_path()) if session else Path("/tmp/ray/session_latest/logs")
-    return Cluster(address, nodes, logs)
+    return Cluster(address, nodes + to_come(nodes, BOOTSTRAP), len(nodes), logs)
+
+
+def to_come(nodes: Sequence[Mapping[str, float]], config: Path) -> tuple[dict[str, float], ...]:
+    """The nodes that the autoscaler may still start, from the configuration that ``ray up`` leaves on the head.
+
+    A cluster whose GPU nodes scale from zero has none when a study is planned; trials that ask for them bring
+    them up. Away from the head there is no such file, and only what is up counts.
+    """
+    if not config.is_file():
+        return ()
+    found = yaml.safe_load(config.read_text(encoding="utf-8"))
+    head = found.get("head_node_type")
+    types = {name: kind for name, kind in found.get("available_node_types", {}).items() if name != head}
+    free = int(found.get("max_workers", 0)) - (len(nodes) - 1)
+    coming = []
+    for kind in types.values():
+        shape = {name: float(amount) for name, amount in kind.get("resources", {}).items()}
+        alike = sum(all(node.get(name) == shape.get(name) for name in ("CPU", "GPU")) for node in nodes)
+        coming += [shape] * max(0, int(kind.get("max_workers", free)) - alike)
+    return tuple(coming[: max(0, free)])
 
 
 def _running_here() -> str | None:

@@ -47,6 +47,7 @@ def allocate(
     workers: int = 1,
     gpus_per_worker: float | None = None,
     max_concurrent: int | None = None,
+    trials: int | None = None,
 ) -> Allocation:
     """Chooses the allocation for a cluster.
 
@@ -55,6 +56,8 @@ def allocate(
         workers: W of each trial.
         gpus_per_worker: None takes a whole GPU where the cluster has any, else none.
         max_concurrent: None takes as many as fit: one worker a GPU share, else one worker a core.
+        trials: how many there are to run; no more run side by side. It does not enter the number of threads,
+            on which the last digits of a result depend: a resumed study must come to the same.
 
     Raises:
         PlacementError: if the plan can never be placed; says what was asked for and what there is.
@@ -85,6 +88,8 @@ def allocate(
             f"so at most {most} run side by side"
         )
     concurrent = max_concurrent or most
+    threads = max(1, int(total_cpus // (concurrent * workers)))
+    concurrent = min(concurrent, trials or concurrent)
     running = concurrent * workers
     free = [
         (node.get("CPU", 0.0) - 1.0 - SUPERVISOR_CPUS * concurrent) / min(held, running)
@@ -96,5 +101,5 @@ def allocate(
         gpus_per_worker=gpus,
         cpus_per_worker=max(0.0, min(1.0, math.floor(min(free) * 100) / 100)),
         concurrent=concurrent,
-        threads=max(1, int(total_cpus // running)),
+        threads=threads,
     )

@@ -129,8 +129,8 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     started, filled, failure = time.monotonic(), Filled(0, 0, 0, ()), None
     try:
         with connect(options.address) as cluster:
-            allocation = launch.allocate(cluster)
-            record["hardware"] = hardware(cluster.nodes, str(allocation))
+            allocation = launch.allocate(cluster, len(pending))
+            record["hardware"] = hardware(cluster.nodes[: cluster.up], str(allocation))
             display.say(f"Ray: {cluster.address}, logs in {cluster.logs}; trials: {allocation}")
             filled = launch.sweep(pending, allocation)
     except (ActrecError, KeyboardInterrupt) as error:
@@ -164,12 +164,13 @@ class _Launch:
             return {"launches": []}
         return {"launches": found.get("launches", [])}
 
-    def allocate(self, cluster: Cluster) -> Allocation:
+    def allocate(self, cluster: Cluster, trials: int) -> Allocation:
         return allocate(
             cluster.nodes,
             workers=self.options.workers,
             gpus_per_worker=self.options.gpus_per_worker,
             max_concurrent=self.options.max_concurrent,
+            trials=trials,
         )
 
     def sweep(self, pending: Sequence[Trial], allocation: Allocation) -> Filled:

@@ -62,6 +62,12 @@ def test_fewer_trials_get_more_threads() -> None:
     assert allocate([{"CPU": 8.0}], max_concurrent=2).threads == 4
 
 
+def test_a_resumed_study_has_the_threads_of_the_whole_one() -> None:
+    whole, rest = allocate([{"CPU": 8.0}]), allocate([{"CPU": 8.0}], trials=1)
+    assert (whole.concurrent, rest.concurrent) == (8, 1)
+    assert whole.threads == rest.threads == 1
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
