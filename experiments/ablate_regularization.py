@@ -1,7 +1,20 @@
 """Which regularisers help? One factor at a time, against one baseline, over five seeds.
 
-python experiments/ablate_regularization.py
-python experiments/ablate_regularization.py --data M.parquet      # your own videos
+    python experiments/ablate_regularization.py
+    python experiments/ablate_regularization.py --data M.parquet      # your own videos
+
+Cost: 13 arms × 5 seeds = 65 trials of 15 epochs on 220 training clips of 8×32×32; under 2 minutes on 2 cores
+without a GPU, 20 seconds of it until the first trial. Decodes 400 videos once, and none the next time.
+
+Expect, on the built-in videos (test top-1, mean of 5 seeds; chance is 0.10):
+
+    baseline                  0.92
+    horizontal flip           0.75   hurts: it makes left right, and clockwise counter-clockwise
+    no attention              0.84   hurts
+    first convolution frozen  0.71   hurts
+    backbone frozen           0.10   hurts: nothing was trained before, so there is nothing to keep
+    everything else           0.88 to 0.94, inconclusive with five seeds: intervals are ± 4.6 points
+    placebo                   the baseline's; what it moves is noise
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from actrec.spec import ClipSpec, TrialSpec
 
 def cache_root() -> Path:
     """``ACTREC_CACHE``, else the user's cache folder. On a cluster it must be a path that every node sees."""
-    return Path(os.environ.get("ACTREC_CACHE") or platformdirs.user_cache_dir("actrec"))
+    return Path(os.environ.get("ACTREC_CACHE") or platformdirs.user_cache_dir("actrec")).absolute()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 import yaml
@@ -77,14 +78,16 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
     _authenticate(joining=target != "local")
     quiet()
-    local = {"include_dashboard": False, "num_cpus": num_cpus}
+    here: dict[str, Any] = {"include_dashboard": False, "num_cpus": num_cpus}
+    # A cluster that runs already has its own environment, which our processes on it must not depend on.
+    there = {"runtime_env": {"env_vars": {name: os.environ[name] for name in _ENVIRONMENT}}}
     try:
         ray.init(
             address=target,
             logging_level=logging.ERROR,
             log_to_driver=False,
             configure_logging=False,
-            **(local if target == "local" else {}),  # type: ignore[arg-type]
+            **(here if target == "local" else there),
         )
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         what = "no local Ray could be started" if target == "local" else f"no Ray cluster answers at {target}"
@@ -97,8 +100,9 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
 
 def quiet() -> None:
     """Leaves Ray's chatter to its log files: users see our progress instead."""
-    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+    for name in ("ray", "ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a trial's error is a row of ours, no traceback
 
 
 def _describe(address: str) -> Cluster:
@@ -113,7 +117,7 @@ def _describe(address: str) -> Cluster:
 
 
 def to_come(nodes: Sequence[Mapping[str, float]], config: Path) -> tuple[dict[str, float], ...]:
-    """The nodes that the autoscaler may still start, from the configuration that ``ray up`` leaves on the head.
+    """The nodes that the autoscaler may still start, by the configuration that ``ray up`` leaves on the head.
 
     A cluster whose GPU nodes scale from zero has none when a study is planned; trials that ask for them bring
     them up. Away from the head there is no such file, and only what is up counts.

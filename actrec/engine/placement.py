@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from actrec.errors import PlacementError
 
 SUPERVISOR_CPUS = 0.01  # of a trial's actor that only waits for its workers
+LEAST_CPUS = 0.01  # of a worker: Ray Train takes no bundle of nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,7 @@ def allocate(
     gpus_per_worker: float | None = None,
     max_concurrent: int | None = None,
     trials: int | None = None,
+    stream: bool = False,
 ) -> Allocation:
     """Chooses the allocation for a cluster.
 
@@ -58,6 +60,7 @@ def allocate(
         max_concurrent: None takes as many as fit: one worker a GPU share, else one worker a core.
         trials: how many there are to run; no more run side by side. It does not enter the number of threads,
             on which the last digits of a result depend: a resumed study must come to the same.
+        stream: whether Ray Data decodes while trials train, and so needs a whole CPU beside them.
 
     Raises:
         PlacementError: if the plan can never be placed; says what was asked for and what there is.
@@ -91,6 +94,8 @@ def allocate(
     threads = max(1, int(total_cpus // (concurrent * workers)))
     concurrent = min(concurrent, trials or concurrent)
     running = concurrent * workers
+    if stream and max(node.get("CPU", 0.0) for node in nodes) < 2:
+        raise PlacementError(f"--stream needs a node with a CPU to spare for decoding, but {has}")
     free = [
         (node.get("CPU", 0.0) - 1.0 - SUPERVISOR_CPUS * concurrent) / min(held, running)
         for node, held in zip(nodes, slots, strict=True)
@@ -99,7 +104,7 @@ def allocate(
     return Allocation(
         workers=workers,
         gpus_per_worker=gpus,
-        cpus_per_worker=max(0.0, min(1.0, math.floor(min(free) * 100) / 100)),
+        cpus_per_worker=min(1.0, max(LEAST_CPUS, math.floor(min(free) * 100) / 100)),
         concurrent=concurrent,
         threads=threads,
     )

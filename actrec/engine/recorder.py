@@ -15,13 +15,14 @@ from ray.actor import ActorHandle
 from actrec.engine.progress import TrialProgress
 from actrec.engine.trainable import FAILURE, RESULT
 from actrec.engine.worker import Failure, Station, TrialResult
-from actrec.errors import ActrecError
+from actrec.errors import ActrecError, WorkerLostError
 from actrec.results.ledger import Ledger
 from actrec.results.schema import FAILED, OK
 from actrec.study.designs import PLACEBO
 from actrec.study.plan import Trial
 
 SWEEP_S = 1.0
+LOST_IN_A_ROW = 5  # then it is not bad luck, and every further trial would fail alike
 
 
 class Recorder(tune.Callback):
@@ -53,6 +54,7 @@ class Recorder(tune.Callback):
         self._told: set[tuple[str, str]] = set()
         self._say = say
         self._swept = 0.0
+        self._lost = 0  # workers in a row, without an epoch by anyone
         self.problem: ActrecError | None = None
         self.decoded = 0
 
@@ -78,9 +80,13 @@ class Recorder(tune.Callback):
         if failure is not None:
             self._record(ours, {"status": FAILED, "error": failure.error})
             return
+        self._lost = 0
         self._progress.epoch(ours.trial_id, result["clips"])
         if done is not None:
             self._record(ours, {"status": OK, "error": "", **done.trial}, done)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._lost_again(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         lines = str((trial.error_file and trial.get_error()) or "its workers were lost").strip().splitlines()
@@ -99,6 +105,14 @@ class Recorder(tune.Callback):
         """Raises :attr:`problem`, if there is one."""
         if self.problem is not None:
             raise self.problem
+
+    def _lost_again(self, trial: Any) -> None:
+        self._lost += 1
+        if self._lost == LOST_IN_A_ROW and self.problem is None:
+            self.problem = WorkerLostError(
+                f"{self._lost} times in a row a trial's workers were lost before they finished an epoch; the "
+                f"last time: {_why(trial)}"
+            )
 
     def _of(self, trial: Any) -> Trial:
         return self._trials[trial.config["trial"]]
@@ -133,6 +147,12 @@ class Recorder(tune.Callback):
                     "what it changes takes no effect on this model and data"
                 )
         self._progress.ended(trial.trial_id, ok=done is not None)
+
+
+def _why(trial: Any) -> str:
+    """The last line of what Tune knows of a trial's failure."""
+    lines = str(trial.get_error() or "no reason was given").strip().splitlines()
+    return lines[-1]
 
 
 class StopOnProblem(tune.Stopper):

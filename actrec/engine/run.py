@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ from actrec.study.factors import Study
 from actrec.study.plan import Trial, plan
 
 BUILTIN = "builtin"
+SCRATCH = ".ray"  # what Tune and Train note for themselves; of no use afterwards
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,6 +172,7 @@ class _Launch:
             gpus_per_worker=self.options.gpus_per_worker,
             max_concurrent=self.options.max_concurrent,
             trials=trials,
+            stream=self.options.stream,
         )
 
     def sweep(self, pending: Sequence[Trial], allocation: Allocation) -> Filled:
@@ -216,35 +218,39 @@ class _Launch:
             self.display.say,
         )
         commands = {trial.trial_id: self._command(trial) for trial in pending}
-        with tempfile.TemporaryDirectory(prefix="actrec-tune-") as scratch:
-            settings = Settings(
-                self.study.name, commands, station, allocation, Path(scratch), registry, streams
-            )
-            bundle = {"CPU": SUPERVISOR_CPUS if grouped else allocation.cpus_per_worker}
-            if not grouped and allocation.gpus_per_worker:
-                bundle["GPU"] = allocation.gpus_per_worker
-            trainable = tune.with_resources(
-                tune.with_parameters(WarmTrial, settings=settings), PlacementGroupFactory([bundle])
-            )
-            tuner = tune.Tuner(
-                trainable,
-                param_space={"trial": tune.grid_search(list(commands))},
-                tune_config=tune.TuneConfig(
-                    reuse_actors=True,
-                    max_concurrent_trials=allocation.concurrent,
-                    trial_name_creator=lambda trial: trial.config["trial"],
-                    trial_dirname_creator=lambda trial: trial.config["trial"],
-                ),
-                run_config=tune.RunConfig(
-                    name=self.study.name,
-                    storage_path=scratch,
-                    callbacks=[recorder],
-                    stop=StopOnProblem(recorder),
-                    failure_config=tune.FailureConfig(max_failures=self.options.max_failures),
-                    verbose=0,
-                ),
-            )
+        # Ray Train insists on a place that every node sees, and so must the study's folder be.
+        scratch = self.options.out.absolute() / SCRATCH
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        settings = Settings(self.study.name, commands, station, allocation, scratch, registry, streams)
+        bundle = {"CPU": SUPERVISOR_CPUS if grouped else allocation.cpus_per_worker}
+        if not grouped and allocation.gpus_per_worker:
+            bundle["GPU"] = allocation.gpus_per_worker
+        trainable = tune.with_resources(
+            tune.with_parameters(WarmTrial, settings=settings), PlacementGroupFactory([bundle])
+        )
+        tuner = tune.Tuner(
+            trainable,
+            param_space={"trial": tune.grid_search(list(commands))},
+            tune_config=tune.TuneConfig(
+                reuse_actors=True,
+                max_concurrent_trials=allocation.concurrent,
+                trial_name_creator=lambda trial: trial.config["trial"],
+                trial_dirname_creator=lambda trial: trial.config["trial"],
+            ),
+            run_config=tune.RunConfig(
+                name=self.study.name,
+                storage_path=str(scratch),
+                callbacks=[recorder],
+                stop=StopOnProblem(recorder),
+                failure_config=tune.FailureConfig(max_failures=self.options.max_failures),
+                verbose=0,
+            ),
+        )
+        try:
             tuner.fit()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
         return recorder
 
     def _command(self, trial: Trial) -> RunEpoch:

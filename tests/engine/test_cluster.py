@@ -1,4 +1,4 @@
-"""Which cluster is joined, and with which authentication. Each case is a process of its own: Ray keeps state."""
+"""Which cluster is joined, and how. Each case is a process of its own: Ray keeps state."""
 
 from __future__ import annotations
 

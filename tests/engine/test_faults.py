@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray.cluster_utils import Cluster
 
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study
@@ -62,12 +63,12 @@ def predictions(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def start(manifest_path: Path, tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+def start(manifest_path: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts the sweep as a process of its own."""
     running: list[subprocess.Popen[str]] = []
 
-    def go(out: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, str(SWEEP), "--data", str(manifest_path), "--out", str(out)]
+    def go(out: Path, *more: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(SWEEP), "--data", str(manifest_path), "--out", str(out), *more]
         environment = os.environ | {"ACTREC_CACHE": str(tmp_path / "cache")}
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         running.append(process)
@@ -81,12 +82,32 @@ def start(manifest_path: Path, tmp_path: Path) -> Iterator[Callable[[Path], subp
         process.stderr.close()
 
 
+def test_a_study_runs_on_a_cluster_of_several_nodes(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    # One worker of each trial on either node: a node has no room for two.
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        study = start(
+            tmp_path / "out", "--address", cluster.address, "--workers-per-trial", "2", "--epochs", "2"
+        )
+        _, text = study.communicate()
+    finally:
+        cluster.shutdown()  # type: ignore[no-untyped-call]
+    assert study.returncode == 0, text
+    assert "1 at a time × 2 workers" in text
+    assert {row["status"] for row in values(tmp_path / "out").values()} == {"ok"}
+    assert len(values(tmp_path / "out")) == TRIALS
+    assert not (tmp_path / "out" / ".ray").exists()
+
+
 def finished_trials(out: Path) -> int:
     return len(list((out / "parts").glob("[0-9a-f]*")))
 
 
 def test_a_killed_driver_goes_on_to_the_same_result(
-    start: Callable[[Path], subprocess.Popen[str]], tmp_path: Path
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert start(whole).wait() == 0
@@ -108,7 +129,7 @@ def test_a_killed_driver_goes_on_to_the_same_result(
 
 
 def test_an_interrupt_is_orderly_and_the_same_command_goes_on(
-    start: Callable[[Path], subprocess.Popen[str]], tmp_path: Path
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     first = start(out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actrec.engine.placement import SUPERVISOR_CPUS, Allocation, allocate
+from actrec.engine.placement import LEAST_CPUS, SUPERVISOR_CPUS, Allocation, allocate
 from actrec.errors import PlacementError
 
 LAPTOP = [{"CPU": 2.0}]
@@ -24,8 +24,11 @@ def test_two_workers_share_one_trial() -> None:
     assert (found.concurrent, found.threads, found.cpus_per_worker) == (1, 1, 0.49)
 
 
-def test_one_core_reserves_nothing_so_that_data_can_run() -> None:
-    assert allocate([{"CPU": 1.0}]).cpus_per_worker == 0.0
+def test_one_core_is_enough_but_not_for_a_stream() -> None:
+    assert allocate([{"CPU": 1.0}]).cpus_per_worker == LEAST_CPUS
+    with pytest.raises(PlacementError, match=r"--stream needs a node with a CPU to spare"):
+        allocate([{"CPU": 1.0}], stream=True)
+    assert allocate(LAPTOP, stream=True) == allocate(LAPTOP)
 
 
 def test_gpus_are_taken_whole_by_default_and_packed_by_fraction() -> None:
