@@ -7,9 +7,9 @@
     <folder>/shard-00000.json     which videos are in it, and why some are not
     <folder>/index.parquet        one row a video; its presence means the set is complete
 
-Shards are written aside and renamed, so a shard that exists is whole, and a fill that was interrupted goes on
-with the shards that are missing. Pixels never go through Parquet or the object store: a memory map gathers
-random clips two hundred times faster.
+Shards are written aside and renamed, so that a fill that was interrupted, or another that runs at the same
+time, costs nothing but work: what is decoded twice is the same. Pixels never go through Parquet or the object
+store: a memory map gathers random clips two hundred times faster.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+import platform
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +33,24 @@ import pyarrow.parquet as pq
 
 from actrec.data.clips import clip_indices
 from actrec.data.decode import decode
-from actrec.errors import DataError, DecodeError
+from actrec.data.storage import MISSING, check_readable, check_same, discard_stale
+from actrec.errors import DataError, DecodeError, SpecError
 from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec
 
 FORMAT = 1
 _INDEX, _META = "index.parquet", "meta.json"
+_ASIDE = ".aside-"  # how the name of what is being written begins
+_COLUMNS: dict[str, pa.DataType] = {
+    "video_id": pa.string(),
+    "label": pa.int64(),
+    "group": pa.string(),
+    "split": pa.string(),
+    "shard": pa.int64(),
+    "clips": pa.int64(),
+    "reason": pa.string(),
+}
+_SCHEMA = pa.schema(_COLUMNS)
 _SHARD_BYTES = 64 * 2**20
 _SHARD_VIDEOS = 32
 
@@ -45,7 +60,13 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One video to decode, as the manifest has it; ``path`` is absolute, ``num_frames`` probed."""
+    """One video to decode, as the manifest has it.
+
+    Attributes:
+        path: absolute.
+        num_frames: probed.
+        size: of the file as the driver sees it, in bytes; ``MISSING`` where it does not.
+    """
 
     video_id: str
     path: str
@@ -54,6 +75,7 @@ class Video:
     split: str
     num_frames: int
     fps: float
+    size: int
 
 
 def frames_of(video: Video, clip: ClipSpec) -> Int64:
@@ -72,10 +94,25 @@ def decode_video(video: Video, clip: ClipSpec) -> UInt8:
     """Every stored clip of one video: uint8 (clips, T, H, W, 3).
 
     Raises:
-        DecodeError: if the file does not decode.
+        DecodeError: if the file does not decode, and that is its own fault.
+        DataError: if this node does not see the file that the driver saw, or lacks the decoder.
     """
-    size = (clip.height, clip.width)
-    return decode(video.path, frames_of(video, clip), size, fit=clip.fit, decoder=clip.decoder)
+    if video.size == MISSING:
+        raise DecodeError(video.path, "missing file")
+    check_same(video.path, video.size)
+    try:
+        return _decode(video, clip)
+    except DecodeError:
+        check_readable(video.path)  # what decodes once the storage answers again was no fault of the file
+        return _decode(video, clip)
+
+
+def _decode(video: Video, clip: ClipSpec) -> UInt8:
+    try:
+        size = (clip.height, clip.width)
+        return decode(video.path, frames_of(video, clip), size, fit=clip.fit, decoder=clip.decoder)
+    except SpecError as error:
+        raise DataError(f"node {platform.node()}: {error}") from error
 
 
 def cut_into_shards(videos: Sequence[Video], clip: ClipSpec) -> list[tuple[Video, ...]]:
@@ -87,73 +124,90 @@ def cut_into_shards(videos: Sequence[Video], clip: ClipSpec) -> list[tuple[Video
     return [tuple(videos[first : first + step]) for first in range(0, len(videos), step)]
 
 
-def write_shard(folder: Path, number: int, videos: Sequence[Video], clip: ClipSpec) -> int:
+def is_sound(folder: Path, number: int, videos: Sequence[Video], clip: ClipSpec) -> bool:
+    """Whether a shard is there and whole, from its rows, its header and its length; reads no pixels."""
+    try:
+        rows = json.loads(_rows(folder, number).read_text())
+        stored = _load(folder, number)
+        clips = sum(row["clips"] for row in rows)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    return len(rows) == len(videos) and stored.dtype == np.uint8 and stored.shape == (clips, *_shape(clip))
+
+
+def write_shard(
+    folder: Path,
+    number: int,
+    videos: Sequence[Video],
+    clip: ClipSpec,
+    clips_of: Callable[[Video, ClipSpec], UInt8] = decode_video,
+) -> int:
     """Decodes one shard into ``folder``; returns how many videos it decoded (0 if the shard was there).
 
     A video that does not decode has a row with a reason and no clips.
 
     Raises:
-        DataError: if the shard cannot be written (a full disk, a read-only folder).
+        DataError: if the shard cannot be written (a full disk, a read-only folder), or as
+            :func:`decode_video` does; there is no shard then.
     """
-    done = folder / f"shard-{number:05d}.json"
-    if done.exists():
+    if is_sound(folder, number, videos, clip):
         return 0
-    arrays: list[UInt8] = []
+    arrays = [np.empty((0, *_shape(clip)), np.uint8)]
     rows: list[dict[str, Any]] = []
     for video in videos:
         try:
-            clips, reason = decode_video(video, clip), ""
-            arrays.append(clips)
+            arrays.append(clips_of(video, clip))
+            rows.append({"clips": len(arrays[-1]), "reason": ""})
         except DecodeError as error:
-            clips, reason = None, error.why
-        rows.append({"clips": 0 if clips is None else len(clips), "reason": reason})
-    frames = 1 if clip.sampling == "middle" else clip.num_frames
-    empty = np.empty((0, frames, clip.height, clip.width, 3), np.uint8)
-    try:
-        _save(folder / f"shard-{number:05d}.npy", np.concatenate(arrays) if arrays else empty)
-        _write(done, json.dumps(rows).encode())
-    except OSError as error:
-        raise DataError(f"cannot write the clip cache {folder}: {error.strerror or error}") from error
+            rows.append({"clips": 0, "reason": error.why})
+    with _writing(folder):
+        with _aside(_pixels(folder, number)) as aside, aside.open("wb") as file:
+            np.save(file, np.concatenate(arrays), allow_pickle=False)
+            _sync(file)
+        _write(_rows(folder, number), json.dumps(rows).encode())
     return len(videos)
 
 
 def begin(folder: Path, clip: ClipSpec, about: dict[str, Any]) -> None:
-    """Makes the folder of a clip set and notes what it holds."""
-    try:
+    """Makes the folder of a clip set and notes what it holds.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    meta = {"format": FORMAT, "clip": dataclasses.asdict(clip), **about}
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / _META).exists():
-            meta = {"format": FORMAT, "clip": dataclasses.asdict(clip), **about}
-            _write(folder / _META, json.dumps(meta, indent=1).encode())
-    except OSError as error:
-        raise DataError(f"cannot write the clip cache {folder}: {error.strerror or error}") from error
+        discard_stale(folder, f"{_ASIDE}*")
+        _write(folder / _META, json.dumps(meta, indent=1).encode())
 
 
 def finish(folder: Path, shards: Sequence[Sequence[Video]]) -> None:
-    """Writes the index of a set whose shards are all there, which makes it complete."""
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("video_id", "label", "group", "split", "shard", "clips", "reason")
-    }
-    for number, videos in enumerate(shards):
-        rows = json.loads((folder / f"shard-{number:05d}.json").read_text())
-        for video, row in zip(videos, rows, strict=True):
-            values = (
-                video.video_id,
-                video.label,
-                video.group,
-                video.split,
-                number,
-                row["clips"],
-                row["reason"],
-            )
-            for column, value in zip(columns.values(), values, strict=True):
-                column.append(value)
+    """Writes the index of a set whose shards are all there, which makes it complete.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    index = [
+        {
+            "video_id": video.video_id,
+            "label": video.label,
+            "group": video.group,
+            "split": video.split,
+            "shard": number,
+            "clips": row["clips"],
+            "reason": row["reason"],
+        }
+        for number, videos in enumerate(shards)
+        for video, row in zip(videos, json.loads(_rows(folder, number).read_text()), strict=True)
+    ]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink)
-    _write(folder / _INDEX, sink.getvalue().to_pybytes())
+    pq.write_table(pa.Table.from_pylist(index, schema=_SCHEMA), sink)
+    with _writing(folder):
+        _write(folder / _INDEX, sink.getvalue().to_pybytes())
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a set is wholly decoded."""
+    """Whether a set was wholly decoded. Whether it still is whole, :meth:`ClipSet.open` tells."""
     return (folder / _INDEX).exists()
 
 
@@ -185,26 +239,35 @@ class ClipSet:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Opens a complete set.
+        """Opens a complete set. Its index, and every shard's header and length, are checked; no pixels.
 
         Raises:
-            DataError: if it is not complete, or not of a format this version reads.
+            DataError: if it is not complete, damaged, or not of a format this version reads; says which
+                folder to delete.
         """
         try:
             meta = json.loads((folder / _META).read_text())
-            index = pq.read_table(folder / _INDEX).to_pydict()
-            shards = tuple(
-                np.load(folder / f"shard-{number:05d}.npy", mmap_mode="r", allow_pickle=False)
-                for number in range(max(index["shard"], default=-1) + 1)
-            )
-        except (OSError, ValueError) as error:
-            raise DataError(f"the clip cache {folder} is not complete or is damaged: {error}") from error
-        if meta["format"] != FORMAT:
-            raise DataError(f"the clip cache {folder} has format {meta['format']}, not {FORMAT}")
+            if meta["format"] != FORMAT:
+                raise ValueError(f"{_META}: has format {meta['format']}, not {FORMAT}")
+            clip = ClipSpec(**meta["clip"])
+            table = pq.read_table(folder / _INDEX)
+            if table.schema != _SCHEMA:
+                raise ValueError(f"{_INDEX}: has columns {table.schema.names}, not {_SCHEMA.names}")
+            index = table.to_pydict()
+            stored = np.bincount(index["shard"], index["clips"]).astype(np.int64)
+            shards = tuple(_load(folder, number) for number in range(len(stored)))
+            for number, (shard, clips) in enumerate(zip(shards, stored, strict=True)):
+                if shard.dtype != np.uint8 or shard.shape != (clips, *_shape(clip)):
+                    raise ValueError(f"{_pixels(folder, number).name}: does not hold what the index says")
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            raise DataError(
+                f"the clip cache {folder} is not complete or is damaged ({_line(error)}); "
+                "delete that folder, and its clips are decoded again"
+            ) from error
         count = np.asarray(index["clips"], np.int64)
         return cls(
             folder=folder,
-            clip=ClipSpec(**meta["clip"]),
+            clip=clip,
             video_ids=tuple(index["video_id"]),
             groups=tuple(index["group"]),
             splits=tuple(index["split"]),
@@ -236,19 +299,58 @@ class ClipSet:
         return out
 
 
-def _save(path: Path, array: UInt8) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+def _shape(clip: ClipSpec) -> tuple[int, int, int, int]:
+    """Of one stored clip: (T, H, W, 3)."""
+    return (1 if clip.sampling == "middle" else clip.num_frames, clip.height, clip.width, 3)
+
+
+def _pixels(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.npy"
+
+
+def _rows(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.json"
+
+
+def _load(folder: Path, number: int) -> UInt8:
+    """A shard as a memory map: reads its header, and raises ValueError where the file is too short for it."""
+    path = _pixels(folder, number)
+    try:
+        shard: UInt8 = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path.name}: {_line(error)}") from error
+    return shard
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot write the clip cache {folder}: {_line(error)}") from error
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to, renamed to it at the end, removed where that fails."""
+    aside = path.with_name(f"{_ASIDE}{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as file:
+    with _aside(path) as aside, aside.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+        _sync(file)
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _line(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

@@ -29,11 +29,11 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import interpolate
 
+from actrec.data.probe import Source, open_video
 from actrec.errors import DecodeError, SpecError
 from actrec.fields import unknown
 
 Frame = npt.NDArray[np.uint8]  # (H, W, 3), RGB
-Source = str | io.BytesIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _seekable(path: str | Path, last: int) -> bool:
     if not Path(path).is_file():  # opening a pipe would wait for ever
         raise DecodeError(path, "not a regular file" if Path(path).exists() else "no such file")
     try:
-        with _open(str(path)) as container:
+        with open_video(str(path)) as container:
             if not container.streams.video:
                 raise DecodeError(path, "has no video stream")
             stream = container.streams.video[0]
@@ -182,12 +182,6 @@ def _seekable(path: str | Path, last: int) -> bool:
         if isinstance(error, DecodeError):
             raise
         raise DecodeError(path, _reason(error)) from error
-
-
-def _open(source: Source) -> av.container.InputContainer:
-    # FFmpeg knows playlists by content under any name: they may open nothing but files. A tag that is not
-    # UTF-8 must not cost a video: HMDB51's AVI files have some.
-    return av.open(source, "r", options={"protocol_whitelist": "file"}, metadata_errors="ignore")
 
 
 def _decord(source: Source, wanted: Sequence[int]) -> Iterator[Frame]:
@@ -211,7 +205,7 @@ def _torchcodec(source: Source, wanted: Sequence[int]) -> Iterator[Frame]:
 def _pyav(source: Source, wanted: Sequence[int]) -> Iterator[Frame]:
     """Decodes from the start and seeks nowhere, so it needs no times."""
     waiting = list(reversed(wanted))
-    with _open(source) as container:
+    with open_video(source) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         for index, picture in enumerate(container.decode(stream)):

@@ -8,6 +8,7 @@ at 340×256 for H.264.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import av.logging
 from actrec.errors import DecodeError
 
 WHOLE = 0.9  # of the frames that a header promises; a video with fewer is broken, not merely short
+
+Source = str | io.BytesIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,17 @@ def probe(path: str | Path) -> Probe:
         raise DecodeError(path, error.strerror or str(error)) from None
 
 
+def open_video(source: Source) -> av.container.InputContainer:
+    """Opens a file for reading as all of this package's PyAV readers do.
+
+    FFmpeg knows playlists by content under any name: they may open nothing but files. A tag that is not
+    UTF-8 does not cost a video: HMDB51's AVI files have some.
+    """
+    return av.open(source, "r", options={"protocol_whitelist": "file"}, metadata_errors="ignore")
+
+
 def _decode_all(path: Path) -> Probe:
-    with av.open(str(path), metadata_errors="replace") as container:
+    with open_video(str(path)) as container:
         if not container.streams.video:
             raise DecodeError(path, "holds no video")
         stream = container.streams.video[0]

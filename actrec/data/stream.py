@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -18,11 +18,14 @@ from ray.data import DataContext, Dataset
 from actrec.data import clipset
 from actrec.data.clipset import Video
 from actrec.data.probe import Probe, probe
-from actrec.errors import DecodeError
+from actrec.data.storage import MISSING, check_same, sizes
+from actrec.data.survival import survives
+from actrec.errors import DataError, DecodeError
 from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec
 
 _PER_TASK = 16  # videos
+T = TypeVar("T")
 
 
 def probe_videos(
@@ -37,32 +40,42 @@ def probe_videos(
 
     Returns:
         For each path, in order, what is in the file, or the reason why it does not decode.
+
+    Raises:
+        DataError: if a node does not see a file that this process sees.
     """
-    rows = [{"index": index, "path": str(root / path)} for index, path in enumerate(paths)]
+    full = [str(root / path) for path in paths]
+    rows = [
+        {"index": index, "path": path, "size": size}
+        for index, (path, size) in enumerate(zip(full, sizes(full), strict=True))
+    ]
     found: dict[int, Probe | str] = {}
     if rows:
-        with quietly():
-            data = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // _PER_TASK))
-            for row in data.map(_probe_row).iter_rows():  # as they come, in any order
-                found[row["index"]] = row["reason"] or Probe(**row["probe"])
-                on_done(len(found))
+        data = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // _PER_TASK))
+        for row in _rows(data.map(_probe_row)):  # as they come, in any order
+            found[row["index"]] = row["reason"] or Probe(**row["probe"])
+            on_done(len(found))
     return [found[index] for index in range(len(paths))]
 
 
 def _probe_row(row: dict[str, Any]) -> dict[str, Any]:
     """One row of the job, in a worker; a probe that failed is a row of zeros, for the sake of one schema."""
-    contents, reason = Probe(num_frames=0, fps=0.0, width=0, height=0, seconds=0.0), ""
+    contents, reason, error = Probe(num_frames=0, fps=0.0, width=0, height=0, seconds=0.0), "", ""
     try:
-        contents = probe(row["path"])
-    except DecodeError as error:
-        reason = error.why
-    return {"index": row["index"], "probe": asdict(contents), "reason": reason}
+        if row["size"] != MISSING:
+            check_same(row["path"], row["size"])
+        contents = guarded(probe, row["path"], path=row["path"])
+    except DecodeError as fault:
+        reason = fault.why
+    except DataError as fault:
+        error = str(fault)
+    return {"index": row["index"], "probe": asdict(contents), "reason": reason, "error": error}
 
 
 def decode_shards(
     folder: Path, shards: Sequence[Sequence[Video]], clip: ClipSpec
 ) -> Iterator[tuple[int, int]]:
-    """Decodes every shard that is missing, on all cores of all nodes.
+    """Decodes every shard that is missing or damaged, on all cores of all nodes.
 
     Tasks write their shards themselves: pixels never pass through the object store.
 
@@ -70,30 +83,36 @@ def decode_shards(
         For each shard, as it is done: (videos decoded now, videos in it).
 
     Raises:
-        DataError: if a shard cannot be written.
+        DataError: if a shard cannot be written, or a node does not see a video or lacks the decoder.
     """
-    missing = [number for number in range(len(shards)) if not (folder / f"shard-{number:05d}.json").exists()]
-    for number in sorted(set(range(len(shards))) - set(missing)):
-        yield 0, len(shards[number])
-    if not missing:
-        return
-    items = [{"number": number, "videos": list(shards[number])} for number in missing]
-
-    def decode_one(row: dict[str, Any]) -> dict[str, Any]:
-        fresh = clipset.write_shard(folder, row["number"], row["videos"], clip)
-        return {"decoded": fresh, "videos": len(row["videos"])}
-
-    with quietly():
-        for row in ray.data.from_items(items, override_num_blocks=len(items)).map(decode_one).iter_rows():
+    items = []
+    for number, videos in enumerate(shards):
+        if clipset.is_sound(folder, number, videos, clip):
+            yield 0, len(videos)
+        else:
+            items.append({"number": number, "videos": list(videos)})
+    if items:
+        write = partial(_write_shard, folder=folder, clip=clip)
+        for row in _rows(ray.data.from_items(items, override_num_blocks=len(items)).map(write)):
             yield row["decoded"], row["videos"]
+
+
+def _write_shard(row: dict[str, Any], folder: Path, clip: ClipSpec) -> dict[str, Any]:
+    decoded, error = 0, ""
+    try:
+        decoded = clipset.write_shard(folder, row["number"], row["videos"], clip, _guarded_video)
+    except DataError as fault:
+        error = str(fault)
+    return {"decoded": decoded, "videos": len(row["videos"]), "error": error}
 
 
 def clip_stream(videos: Sequence[Video], clip: ClipSpec, *, draw: int, multiple: int) -> Dataset:
     """Videos decoded as they are asked for, a lazy dataset.
 
-    Its rows have ``video`` (position in ``videos``), ``clips`` (uint8 (N, T, H, W, 3)) and ``valid``. Rows
-    that do not decode, and rows that pad the set to a ``multiple`` so that it splits evenly over the workers,
-    are zeros with ``valid`` False: every video comes exactly once, on any number of workers.
+    Its rows have ``video`` (position in ``videos``), ``clips`` (uint8 (N, T, H, W, 3)), ``valid``, ``reason``
+    and ``error``. Videos that do not decode, which have a reason, and rows that pad the set to a ``multiple``
+    so that it splits evenly over the workers, are zeros with ``valid`` False: every video comes exactly once,
+    on any number of workers. An ``error`` says that a node does not see a video, or lacks the decoder.
 
     Args:
         draw: which of a training video's random clips.
@@ -112,23 +131,60 @@ def _decode_row(row: dict[str, Any], videos: tuple[Video, ...], clip: ClipSpec, 
     frames = 1 if clip.sampling == "middle" else clip.num_frames
     count = clip.clips if clip.sampling == "clips" else 1
     clips = np.zeros((count, frames, clip.height, clip.width, 3), np.uint8)
-    valid = False
+    valid, reason, error = False, "", ""
     if position >= 0:
         try:
-            decoded = clipset.decode_video(videos[position], clip)
+            decoded = _guarded_video(videos[position], clip)
             clips, valid = (decoded[draw : draw + 1] if len(decoded) > count else decoded), True
-        except DecodeError:
-            valid = False  # its reason is found by the probe or by `actrec data check`
-    return {"video": position, "clips": clips, "valid": valid}
+        except DecodeError as fault:
+            reason = fault.why
+        except DataError as fault:
+            error = str(fault)
+    return {"video": position, "clips": clips, "valid": valid, "reason": reason, "error": error}
+
+
+def _guarded_video(video: Video, clip: ClipSpec) -> clipset.UInt8:
+    return guarded(clipset.decode_video, video, clip, path=video.path)
+
+
+def guarded(call: Callable[..., T], *args: Any, path: str) -> T:
+    """``call(*args)`` in a task of Ray Data, which starts a task whose process died again, without end.
+
+    So a task that was started again makes the call in a process of its own first.
+
+    Raises:
+        DecodeError: if that process dies too.
+    """
+    task = ray.get_runtime_context().worker.core_worker  # Ray has no public name for what follows
+    if task.get_current_task_attempt_number() and not survives(call, *args):
+        raise DecodeError(path, "the decoder crashed on it")
+    return call(*args)
+
+
+def _rows(data: Dataset) -> Iterator[dict[str, Any]]:
+    """The rows of a job, as they come. A row's ``error`` ends it: exceptions of tasks come with Ray's log.
+
+    Raises:
+        DataError: with that error, or with Ray's own if the job failed in another way.
+    """
+    with quietly():
+        try:
+            for row in data.iter_rows():
+                if row["error"]:
+                    raise DataError(row["error"])
+                yield row
+        except ray.exceptions.RayError as error:
+            lines = str(error).strip().splitlines()
+            raise DataError(f"Ray could not finish reading the videos: {lines[-1]}") from error
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Ray Data shows no progress bars, and of its log only errors."""
+    """Ray Data shows no progress bars and logs nothing: what goes wrong is raised."""
     context, log = DataContext.get_current(), logging.getLogger("ray.data")
     before = context.enable_progress_bars, log.level
     context.enable_progress_bars = False
-    log.setLevel(logging.ERROR)
+    log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

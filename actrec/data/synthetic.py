@@ -25,12 +25,12 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 from sklearn.datasets import load_digits
 
 from actrec.data.checks import SCHEMA
 from actrec.data.manifest import Manifest
 from actrec.data.motions import MOTIONS, Scene, render, scene
+from actrec.data.storage import cache_root, discard_stale
 from actrec.errors import DataError
 from actrec.seeding import numpy_rng
 
@@ -71,7 +71,7 @@ def build(
     """The manifest of the built-in data set; its videos are made first where they are not there yet.
 
     Args:
-        root: folder to keep it in; None is ``ACTREC_CACHE``, else the user's cache folder.
+        root: folder to keep it in; None is :func:`~actrec.data.storage.cache_root`.
         videos: how many, at least 40.
         seed: of everything drawn.
         size: width and height in pixels, even.
@@ -89,12 +89,13 @@ def build(
         raise DataError(f"size={size}: must be even and ≥ 16")
     if not 1 <= frames[0] <= frames[1]:
         raise DataError(f"frames={frames}: must be the fewest and the most, from 1 up")
-    root = Path(root or os.environ.get("ACTREC_CACHE") or platformdirs.user_cache_dir("actrec"))
+    root = (root or cache_root()).absolute()
     name = f"synthetic-v{VERSION}-{videos}-{size}px-{frames[0]}to{frames[1]}-seed{seed}"
     manifest = root / name / "manifest.parquet"
     aside = root / f".{name}-{uuid.uuid4().hex[:8]}"
     if manifest.is_file():
         return manifest
+    discard_stale(root, ".synthetic-v*")
     try:
         aside.mkdir(parents=True)
         _make(aside, name, videos, seed, size, frames)

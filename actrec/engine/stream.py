@@ -6,13 +6,14 @@ For sets too large to keep. The loop is the same; only its feed differs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import ray.data
 import ray.train
 import torch
+from ray.data import DataContext
 
 from actrec.data.clipset import Video
 from actrec.data.stream import clip_stream
@@ -43,7 +44,12 @@ class Stream:
         return self.clip.draws if self.clip.sampling == "random" else 1
 
     def datasets(self, workers: int) -> dict[str, ray.data.Dataset]:
-        """The datasets by the names under which the workers ask for them."""
+        """The datasets by the names under which the workers ask for them.
+
+        From here on, datasets of this process keep their order: without that, a seed would not repeat a run.
+        Ray Train hands this process's options, not the datasets' own, to workers that split them.
+        """
+        DataContext.get_current().execution_options.preserve_order = True
         made = {
             _name(self.name, "train", draw): clip_stream(
                 self.split("train"), self.clip, draw=draw, multiple=workers
@@ -66,11 +72,17 @@ class Stream:
 
 @dataclass
 class StreamedFeed:
-    """One worker's feed. ``decoded`` counts the videos that it was sent."""
+    """One worker's feed.
+
+    Attributes:
+        decoded: counts the videos that it was sent.
+        undecodable: those that did not decode, video id → reason.
+    """
 
     stream: Stream
     world_size: int
     decoded: int = 0
+    undecodable: dict[str, str] = field(default_factory=dict)
 
     def steps(self, epoch: int, batch_size: int) -> int:
         rows = -(-len(self.stream.split("train")) // self.world_size)
@@ -97,6 +109,11 @@ class StreamedFeed:
     def _batches(self, name: str, videos: Sequence[Video], size: int, **shuffle: Any) -> Iterator[Batch]:
         shard = ray.train.get_dataset_shard(name)
         for rows in shard.iter_batches(batch_size=size, batch_format="numpy", **shuffle):
+            for error in filter(None, rows["error"]):
+                raise OSError(error)  # this worker's alone: the others of its group did not meet it
+            for position in np.flatnonzero(rows["reason"] != ""):
+                video = videos[rows["video"][position]]
+                self.undecodable[video.video_id] = rows["reason"][position]
             clips = np.stack(list(rows["clips"]))  # (videos, N, T, H, W, 3)
             owner = np.repeat(rows["video"], clips.shape[1])
             self.decoded += int(rows["valid"].sum())

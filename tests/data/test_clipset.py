@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from actrec.data import clipset, synthetic
 from actrec.data.clipset import ClipSet, Video
-from actrec.data.decode import decode
+from actrec.data.decode import BACKENDS, decode
 from actrec.data.manifest import Manifest
-from actrec.errors import DataError
+from actrec.data.storage import MISSING
+from actrec.errors import DataError, DecodeError
 from actrec.spec import ClipSpec
 
 CLIP = ClipSpec(sampling="uniform", num_frames=3, height=12, width=10)
@@ -29,6 +38,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Video]:
             split=row["split"],
             num_frames=row["num_frames"],
             fps=row["fps"],
+            size=(made.root / row["path"]).stat().st_size,
         )
         for row in made.table.to_pylist()
     ]
@@ -73,13 +83,114 @@ def test_a_fill_that_was_interrupted_decodes_only_what_is_missing(
 def test_a_video_that_does_not_decode_keeps_its_row(videos: list[Video], tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_text("not a video")
-    bad = Video("bad", str(broken), 0, "g", "train", 8, 25.0)
-    write(tmp_path / "set", [videos[0], bad, videos[1]], CLIP)
+    bad = Video("bad", str(broken), 0, "g", "train", 8, 25.0, broken.stat().st_size)
+    gone = dataclasses.replace(bad, video_id="gone", path=str(tmp_path / "gone.mp4"), size=MISSING)
+    write(tmp_path / "set", [videos[0], bad, gone, videos[1]], CLIP)
     clips = ClipSet.open(tmp_path / "set")
-    assert clips.count.tolist() == [1, 0, 1]
-    assert clips.first.tolist() == [0, 1, 1]
-    assert [bool(reason) for reason in clips.reasons] == [False, True, False]
+    assert clips.count.tolist() == [1, 0, 0, 1]
+    assert clips.first.tolist() == [0, 1, 1, 1]
+    assert clips.reasons[0] == clips.reasons[3] == ""
+    assert "Invalid data" in clips.reasons[1]
+    assert clips.reasons[2] == "missing file"
     assert 1 not in np.concatenate([clips.videos(split) for split in ("train", "val", "test")])
+
+
+def test_a_set_of_which_nothing_decodes_can_be_opened(videos: list[Video], tmp_path: Path) -> None:
+    write(tmp_path, [dataclasses.replace(video, size=MISSING) for video in videos], CLIP)
+    assert ClipSet.open(tmp_path).count.tolist() == [0] * 40
+
+
+@pytest.mark.parametrize("fault", ["missing", "replaced", "unreadable"])
+def test_a_file_that_is_not_the_one_that_the_driver_saw_ends_the_fill(
+    videos: list[Video], tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one.mp4"
+    path.write_text("not a video")
+    video = dataclasses.replace(videos[0], path=str(path), size=path.stat().st_size)
+    expected = "is not visible on node .*; the videos must lie on storage that every node sees"
+    if fault == "missing":
+        path.unlink()
+    elif fault == "replaced":
+        path.write_text("not a video either")
+        expected = "has 18 bytes on node .*, but 11 where the work was started"
+    else:
+        # Root reads whatever its mode says, so a failing disk is stood in for.
+        def failing(*_: object, **__: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr("builtins.open", failing)
+    (tmp_path / "set").mkdir()
+    with pytest.raises(DataError, match=f"one.mp4 {expected}") as caught:
+        clipset.write_shard(tmp_path / "set", 0, [videos[1], video], CLIP)
+    assert not isinstance(caught.value, DecodeError)
+    assert not list((tmp_path / "set").glob("*shard*"))
+
+
+def test_a_decoder_that_this_node_lacks_ends_the_fill(
+    videos: list[Video], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(BACKENDS, "torchcodec")
+    clip = dataclasses.replace(CLIP, decoder="torchcodec")
+    with pytest.raises(DataError, match=r"node .*: unknown decoder 'torchcodec'"):
+        clipset.decode_video(videos[0], clip)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a shard is gone": lambda folder: (folder / "shard-00001.npy").unlink(),
+    "a shard is cut short": lambda folder: os.truncate(folder / "shard-00001.npy", 200),
+    "a shard is empty": lambda folder: os.truncate(folder / "shard-00001.npy", 0),
+    "a shard is another": lambda folder: shutil.copy(folder / "shard-00000.npy", folder / "shard-00001.npy"),
+    "the index is garbage": lambda folder: (folder / "index.parquet").write_bytes(b"PAR1 and nothing"),
+    "the index is another": lambda folder: pq.write_table(pa.table({"a": [1]}), folder / "index.parquet"),
+    "the meta is gone": lambda folder: (folder / "meta.json").unlink(),
+    "the meta is garbage": lambda folder: (folder / "meta.json").write_bytes(b"\xff"),
+    "the meta is empty": lambda folder: (folder / "meta.json").write_text("{}"),
+    "the meta is a list": lambda folder: (folder / "meta.json").write_text("[]"),
+    "the clip is of another version": lambda folder: (folder / "meta.json").write_text(
+        (folder / "meta.json").read_text().replace("stride", "strides")
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_set_is_refused_and_can_be_filled_again(
+    videos: list[Video], tmp_path: Path, damage: str
+) -> None:
+    write(tmp_path, videos, CLIP)
+    whole = ClipSet.open(tmp_path).gather(np.arange(40))
+    DAMAGE[damage](tmp_path)
+    with pytest.raises(DataError, match=r"is not complete or is damaged .*; delete that folder") as caught:
+        ClipSet.open(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert write(tmp_path, videos, CLIP) == (8 if "shard" in damage else 0)
+    np.testing.assert_array_equal(ClipSet.open(tmp_path).gather(np.arange(40)), whole)
+
+
+def test_rows_of_a_shard_that_are_garbage_are_written_again(videos: list[Video], tmp_path: Path) -> None:
+    write(tmp_path, videos, CLIP)
+    for content in ("", "3", "[]", '[{"clips": "one"}]', "[" + ",".join(["{}"] * 8) + "]"):
+        (tmp_path / "shard-00001.json").write_text(content)
+        assert write(tmp_path, videos, CLIP) == 8
+
+
+def test_fills_of_one_set_at_the_same_time_end_with_one_set(videos: list[Video], tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: write(tmp_path / "many", videos, CLIP), range(4)))
+    write(tmp_path / "one", videos, CLIP)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == names
+    for name in names:
+        assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_what_a_killed_fill_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    old, new = tmp_path / ".aside-shard-00000.npy-0", tmp_path / ".aside-shard-00001.npy-1"
+    old.write_text("")
+    new.write_text("")
+    os.utime(old, (0, 0))
+    clipset.begin(tmp_path, CLIP, {})
+    assert not old.exists()
+    assert new.exists()
 
 
 def test_random_sampling_stores_draws_for_training_and_the_centre_for_evaluation(

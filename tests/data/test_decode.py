@@ -15,6 +15,7 @@ from PIL import Image
 
 from actrec.data import decode as module
 from actrec.data.decode import BACKENDS, available, decode, resize, resolve
+from actrec.data.probe import Source
 from actrec.errors import DecodeError, SpecError
 from actrec.seeding import numpy_rng
 
@@ -288,7 +289,7 @@ def test_resolve() -> None:
 
 
 def test_a_decoder_that_does_not_work_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(source: module.Source, wanted: object) -> None:
+    def broken(source: Source, wanted: object) -> None:
         raise OSError("libavcodec.so.60 is not there")
 
     # With the package of PyAV, so that it would have a version.

@@ -150,7 +150,12 @@ def test_a_killed_build_leaves_nothing_that_counts(small: Path, tmp_path: Path) 
     assert died.returncode == -signal.SIGKILL
     assert len(list(tmp_path.rglob("*.*4")) + list(tmp_path.rglob("*.avi"))) == 30
     assert not list(tmp_path.glob("synthetic*"))
+    (left,) = tmp_path.glob(".synthetic*")
     assert content(build(tmp_path, videos=SMALL)) == content(small)
+    assert left.exists(), "it could be that of a build that still runs"
+    os.utime(left, (0, 0))
+    build(tmp_path, videos=40)
+    assert not left.exists()
 
 
 def test_two_at_once_end_with_one_set(tmp_path: Path, small: Path) -> None:
