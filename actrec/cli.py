@@ -15,10 +15,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="actrec", description="Ablations for video action recognition. Studies are run as scripts."
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND")
     for module in (cli_data, cli_models, cli_report):
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
+    if not hasattr(arguments, "run"):
+        parser.print_help()
+        return 2
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:

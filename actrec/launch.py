@@ -1,6 +1,6 @@
 """The command line that every experiment script shares.
 
-A script defines ``study() -> Study`` and ends with ``sys.exit(main(study(), __doc__))``.
+A script defines ``study() -> Study`` and ends with ``sys.exit(main(study, __doc__))``.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actrec.engine.progress import Display
 from actrec.engine.run import BUILTIN, RunOptions, load_manifest, run_study, with_data
 from actrec.errors import ActrecError
 from actrec.report.page import build_report
+from actrec.report.tables import load
+from actrec.report.words import answer
 from actrec.results.ledger import Ledger
 from actrec.spec import override
 from actrec.study.factors import Study
@@ -23,17 +25,18 @@ from actrec.study.plan import describe, plan
 INTERRUPTED = 130  # exit status, as shells have it
 
 
-def main(study: Study, doc: str | None = None, argv: Sequence[str] | None = None) -> int:
-    """Runs a study from the command line; returns the exit status.
+def main(study: Callable[[], Study], doc: str | None = None, argv: Sequence[str] | None = None) -> int:
+    """Runs the study that ``study`` makes, from the command line; returns the exit status.
 
     0: every trial is ok. 1: some failed, and the report says which. 2: the command or the study is wrong.
     130: interrupted; the same command goes on.
     """
-    arguments = _parser(study, doc).parse_args(argv)
     display = Display()
     try:
+        made = study()
+        arguments = _parser(made, doc).parse_args(argv)
         with display:
-            return _run(_changed(study, arguments), arguments, display)
+            return _run(_changed(made, arguments), arguments, display)
     except KeyboardInterrupt:
         print("\nstopped; what is done is kept, and the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
@@ -68,10 +71,18 @@ def _run(study: Study, arguments: argparse.Namespace, display: Display) -> int:
     finally:
         if (out / "study.json").exists() and Ledger(out).done():
             page = build_report(out)
-            display.say(f"report: {page}")
+            display.say(f"{answer(load(out))}\nreport: {page}")
     failed = f", {outcome.failed} failed (the report says why)" if outcome.failed else ""
     display.say(f"{outcome.ok} of {outcome.planned} trials ok{failed}")
     return 1 if outcome.failed else 0
+
+
+def number(text: str) -> int:
+    """A command-line number that is at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}: must be at least 1")
+    return value
 
 
 def _changed(study: Study, arguments: argparse.Namespace) -> Study:
@@ -98,11 +109,20 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
         default=BUILTIN,
         help="a manifest, made by `actrec data build` (default: the built-in videos, made on first use)",
     )
-    what.add_argument("--seeds", type=int, metavar="N", help=f"seeds an arm (default: {len(study.seeds)})")
     what.add_argument(
-        "--epochs", type=int, metavar="N", help=f"epochs a trial (default: {study.base.optim.epochs})"
+        "--seeds",
+        type=number,
+        metavar="N",
+        help=f"seeds an arm (default: {len(study.seeds)}); more go on from fewer",
     )
-    what.add_argument("--decoder", metavar="NAME", help="auto, decord, torchcodec or pyav (default: auto)")
+    what.add_argument(
+        "--epochs", type=number, metavar="N", help=f"epochs a trial (default: {study.base.optim.epochs})"
+    )
+    what.add_argument(
+        "--decoder",
+        choices=("auto", "decord", "torchcodec", "pyav"),
+        help="default: auto, which is decord where it is installed, else pyav",
+    )
     what.add_argument("--dry-run", action="store_true", help="print the plan and its cost; run nothing")
 
     where = parser.add_argument_group("where results go")
@@ -112,9 +132,9 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
     )
     where.add_argument("--retry-failed", action="store_true", help="run trials again that failed")
 
-    how = parser.add_argument_group("how it is run (changes no result on one worker)")
+    how = parser.add_argument_group("how it is run")
     how.add_argument(
-        "--workers-per-trial", type=int, default=1, metavar="W", help="data-parallel workers (default: 1)"
+        "--workers-per-trial", type=number, default=1, metavar="W", help="data-parallel workers (default: 1)"
     )
     how.add_argument(
         "--gpus-per-worker",
@@ -123,12 +143,13 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
         help="may be a fraction, to pack trials on one GPU (default: 1 where there are GPUs, else 0)",
     )
     how.add_argument(
-        "--max-concurrent", type=int, metavar="N", help="trials side by side (default: as many as fit)"
+        "--max-concurrent", type=number, metavar="N", help="trials side by side (default: as many as fit)"
     )
     how.add_argument(
         "--address",
         metavar="ADDR",
-        help="a Ray cluster (default: RAY_ADDRESS, else one running on this machine, else a local one)",
+        help="a Ray cluster, or `local` to start one here in any case (default: RAY_ADDRESS, else one that "
+        "runs on this machine, else a local one)",
     )
     how.add_argument(
         "--stream", action="store_true", help="decode in every epoch anew: for sets too large to keep decoded"

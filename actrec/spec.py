@@ -159,7 +159,7 @@ class TrialSpec(_Checked):
     freeze: FreezeSpec = field(default_factory=FreezeSpec)
     loss: LossSpec = field(default_factory=LossSpec)
     optim: OptimSpec = field(default_factory=OptimSpec)
-    seed: Count = 0
+    seed: Annotated[int, Between(0, 2**31 - 1)] = 0
     placebo: Count = 0
 
     def to_dict(self) -> dict[str, Any]:

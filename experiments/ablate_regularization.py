@@ -48,4 +48,4 @@ def study() -> Study:
 
 
 if __name__ == "__main__":
-    sys.exit(main(study(), __doc__))
+    sys.exit(main(study, __doc__))

@@ -40,6 +40,9 @@ _ACCEPTED: dict[pa.DataType, tuple[str, Callable[[pa.DataType], bool]]] = {
 }
 
 
+MOST = 10**9  # of frames, pixels, seconds: more is a mistake, and overflows where frames are counted
+
+
 def check(table: pa.Table, root: Path) -> pa.Table:
     """The table with exactly the manifest's columns and types; further columns are dropped.
 
@@ -49,7 +52,8 @@ def check(table: pa.Table, root: Path) -> pa.Table:
     table = _columns(table)
     if not len(table):
         raise ManifestError("holds no videos")
-    _unique(strings(table, "video_id"))
+    _unique(table, "video_id")
+    _unique(table, "path")  # one file as two videos may lie on both sides of a split
     _one_of(table, "split", SPLITS)
     _one_of(table, "status", STATUSES)
     _labels(table)
@@ -67,8 +71,9 @@ def strings(table: pa.Table, name: str) -> list[str]:
 def _columns(table: pa.Table) -> pa.Table:
     columns = []
     for field in SCHEMA:
-        if table.schema.names.count(field.name) != 1:
-            raise ManifestError(f"has no column {field.name!r} (it must have: {', '.join(SCHEMA.names)})")
+        if (times := table.schema.names.count(field.name)) != 1:
+            has = f"{times} columns" if times else "no column"
+            raise ManifestError(f"has {has} {field.name!r} (it must have: {', '.join(SCHEMA.names)})")
         column = table[field.name]
         words, accepts = _ACCEPTED[field.type]
         if not accepts(column.type):
@@ -83,11 +88,12 @@ def _columns(table: pa.Table) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def _unique(ids: Sequence[str]) -> None:
-    twice = [name for name, number in Counter(ids).items() if number > 1]
+def _unique(table: pa.Table, column: str) -> None:
+    values = strings(table, column)
+    twice = [value for value, number in Counter(values).items() if number > 1]
     if twice:
-        rows = [row for row, name in enumerate(ids) if name == twice[0]]
-        raise ManifestError(f"video_id {twice[0]!r} is in rows {rows}; {len(twice)} ids are not unique")
+        rows = [row for row, value in enumerate(values) if value == twice[0]]
+        raise ManifestError(f"{column} {twice[0]!r} is in rows {rows}; {len(twice)} of them are not unique")
 
 
 def _one_of(table: pa.Table, name: str, valid: Sequence[str]) -> None:
@@ -115,11 +121,11 @@ def _numbers(table: pa.Table) -> None:
     for name in ("num_frames", "fps", "width", "height", "seconds"):
         values = table[name].to_numpy()
         low = 1 if name in ("num_frames", "width", "height") else 0
-        wrong = ~np.isfinite(values) | (values < np.where(ok, low, 0))
+        wrong = ~np.isfinite(values) | (values < np.where(ok, low, 0)) | (values > MOST)
         if wrong.any():
             row = int(wrong.argmax())
             raise ManifestError(
-                f"column {name!r}, row {row}: is {values[row]}; a readable video has at least {low}"
+                f"column {name!r}, row {row}: is {values[row]}; a readable video has {low} to {MOST:,}"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import secrets
@@ -14,6 +15,7 @@ from typing import Any
 
 import ray
 import yaml
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actrec.errors import ClusterError
 
@@ -21,6 +23,7 @@ from actrec.errors import ClusterError
 _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process a group; trials are retried anyway
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1200",  # machines that scale from zero take minutes
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # a killed worker is noticed sooner
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers keep the driver's folder: relative paths mean the same
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the record, not Tune's JSON and CSV files
@@ -45,16 +48,17 @@ class Cluster:
         nodes: the resources of each node that is up, then of those that its autoscaler may still start.
         up: how many are up.
         logs: where Ray writes its logs on this machine.
+        found: how it was found, in words.
     """
 
     address: str
     nodes: tuple[dict[str, float], ...]
     up: int
     logs: Path
+    found: str = ""
 
-    @property
-    def local(self) -> bool:
-        return self.address == "local"
+    def __str__(self) -> str:
+        return f"{self.address}{self.found}, logs in {self.logs}"
 
 
 @contextlib.contextmanager
@@ -65,20 +69,28 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     A connection that already exists in this process is used as it is, and left open.
 
     Args:
-        address: ``host:port``, ``ray://…`` or ``local`` to start one in any case.
+        address: ``host:port``, or ``local`` to start one in any case.
         num_cpus: of a cluster started here; None takes this machine's.
 
     Raises:
         ClusterError: if the named cluster cannot be reached, or none can be started; says why.
     """
     if ray.is_initialized():
-        yield _describe("joined")
+        yield _describe("connected already")
         return
-    target = address or os.environ.get("RAY_ADDRESS") or _running_here() or "local"
+    here = None if address or os.environ.get("RAY_ADDRESS") else _running_here()
+    target = address or os.environ.get("RAY_ADDRESS") or here or "local"
+    if target.startswith("ray://"):
+        raise ClusterError(
+            f"{target}: a Ray Client connection cannot run a study; run the script on the cluster's head "
+            "(ray exec), or submit it there (ray job submit)"
+        )
+    if target != "local":
+        _check_listening(target)
     os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
     _authenticate(joining=target != "local")
     quiet()
-    here: dict[str, Any] = {"include_dashboard": False, "num_cpus": num_cpus}
+    own: dict[str, Any] = {"include_dashboard": False, "num_cpus": num_cpus}
     # A cluster that runs already has its own environment, which our processes on it must not depend on.
     there = {"runtime_env": {"env_vars": {name: os.environ[name] for name in _ENVIRONMENT}}}
     try:
@@ -87,15 +99,52 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
             logging_level=logging.ERROR,
             log_to_driver=False,
             configure_logging=False,
-            **(here if target == "local" else there),
+            **(own if target == "local" else there),
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray raises bare ones too, when a busy machine is slow to start it
         what = "no local Ray could be started" if target == "local" else f"no Ray cluster answers at {target}"
-        raise ClusterError(f"{what}: {str(error).splitlines()[0]}") from error
+        raise ClusterError(f"{what}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     try:
-        yield _describe(target)
+        found = _describe(target, BOOTSTRAP if target != "local" else None)
+        if here:
+            found = dataclasses.replace(
+                found, found=" (it runs on this machine; --address local starts one of its own)"
+            )
+        yield found
     finally:
         ray.shutdown()
+
+
+def check_shared(folders: Sequence[Path]) -> None:
+    """Makes sure that every node sees these folders of this machine.
+
+    Raises:
+        ClusterError: naming the folder and the node.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    if len(nodes) < 2:
+        return
+    notes = [folder / f".seen-{secrets.token_hex(8)}" for folder in folders]
+    try:
+        for note in notes:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.touch()
+        missing = ray.remote(_missing).options(num_cpus=0)
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            for unseen in ray.get(missing.options(scheduling_strategy=there).remote(notes)):
+                raise ClusterError(
+                    f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']}) does not see "
+                    f"{unseen.parent}: results and clip cache (ACTREC_CACHE) must lie on storage that every "
+                    "node sees"
+                )
+    finally:
+        for note in notes:
+            note.unlink(missing_ok=True)
+
+
+def _missing(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in paths if not path.exists()]
 
 
 def quiet() -> None:
@@ -105,7 +154,7 @@ def quiet() -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a trial's error is a row of ours, no traceback
 
 
-def _describe(address: str) -> Cluster:
+def _describe(address: str, config: Path | None = None) -> Cluster:
     nodes = tuple(
         dict(node["Resources"])
         for node in ray.nodes()  # type: ignore[no-untyped-call]
@@ -113,7 +162,8 @@ def _describe(address: str) -> Cluster:
     )
     session = ray._private.worker._global_node
     logs = Path(session.get_logs_dir_path()) if session else Path("/tmp/ray/session_latest/logs")
-    return Cluster(address, nodes + to_come(nodes, BOOTSTRAP), len(nodes), logs)
+    coming = to_come(nodes, config) if config else ()
+    return Cluster(address, nodes + coming, len(nodes), logs)
 
 
 def to_come(nodes: Sequence[Mapping[str, float]], config: Path) -> tuple[dict[str, float], ...]:
@@ -145,6 +195,17 @@ def _running_here() -> str | None:
             with socket.create_connection((host, int(port)), timeout=2):
                 return str(address)
     return None
+
+
+def _check_listening(address: str) -> None:
+    """Ray itself would try for minutes, aloud."""
+    host, _, port = address.rpartition(":")
+    if address == "auto" or not host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ClusterError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def _authenticate(*, joining: bool) -> None:

@@ -25,7 +25,7 @@ from actrec.engine.worker import Failure
 from actrec.errors import WorkerLostError
 
 GROUP_RESTARTS = 3  # of a group whose workers die, before its trial's actor is given up
-STALL_S = 900.0  # without a sign of life from any worker: cold start, an epoch's longest silent stretch
+STALL_S = 1800.0  # without a sign of life from any worker: cold start, an epoch's longest silent stretch
 _POLL_S = 1.0
 
 

@@ -72,8 +72,15 @@ def allocate(
     total_cpus = sum(node.get("CPU", 0.0) for node in nodes)
     total_gpus = sum(node.get("GPU", 0.0) for node in nodes)
     gpus = (1.0 if total_gpus else 0.0) if gpus_per_worker is None else gpus_per_worker
-    if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
-        raise PlacementError(f"--gpus-per-worker {gpus:g}: must be a fraction of 1 or a whole number")
+    if not 0 <= gpus <= 1:
+        raise PlacementError(
+            f"--gpus-per-worker {gpus:g}: must be between 0 and 1; a worker computes on one GPU"
+        )
+    if workers > 1 and 0 < gpus < 1:
+        raise PlacementError(
+            f"--gpus-per-worker {gpus:g} with --workers-per-trial {workers}: the workers of one trial cannot "
+            "share a GPU (NCCL takes one rank a device); give each a whole one, or a trial one worker"
+        )
 
     # The small term keeps 1 / (1/3) from becoming 2 in floating point.
     slots = [
@@ -91,7 +98,14 @@ def allocate(
             f"so at most {most} run side by side"
         )
     concurrent = max_concurrent or most
-    threads = max(1, int(total_cpus // (concurrent * workers)))
+    threads = max(
+        1,
+        min(
+            int(node.get("CPU", 0.0)) // min(held, concurrent * workers)
+            for node, held in zip(nodes, slots, strict=True)
+            if held
+        ),
+    )
     concurrent = min(concurrent, trials or concurrent)
     running = concurrent * workers
     if stream and max(node.get("CPU", 0.0) for node in nodes) < 2:

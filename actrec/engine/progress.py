@@ -12,13 +12,16 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 
 PLAIN_S = 10.0  # between two lines where the output is no terminal
 RATE_S = 20.0  # over which clips/s is measured
+STEADY_S = 15.0  # before which the time left is anybody's guess
 
 
 class Display:
@@ -26,13 +29,16 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
+        # On a narrow terminal the counts must stay whole: the bar goes first.
+        wide: list[ProgressColumn] = (
+            [BarColumn(bar_width=24), TimeElapsedColumn()] if self.console.width >= 100 else []
+        )
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            *wide,
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self.console,
             transient=True,
         )
@@ -47,7 +53,8 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._live:
+            self._bar.stop()
 
     def say(self, text: str) -> None:
         """A line that stays."""

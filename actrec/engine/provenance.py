@@ -24,9 +24,10 @@ from actrec.study.plan import Trial
 PACKAGES = ("actrec", "ray", "torch", "torchvision", "decord", "av", "numpy", "pyarrow", "plotly")
 
 
-def study_record(study: Study, trials: Sequence[Trial], manifest: Manifest, path: str) -> dict[str, Any]:
-    """The part of ``study.json`` that is known before anything runs."""
+def plan_record(study: Study, trials: Sequence[Trial], manifest: Manifest) -> dict[str, Any]:
+    """The study and its data, as they are now."""
     counts = manifest.counts()
+    path = study.base.data.manifest
     return {
         "schema": SCHEMA_VERSION,
         "name": study.name,
@@ -35,10 +36,6 @@ def study_record(study: Study, trials: Sequence[Trial], manifest: Manifest, path
             {name: getattr(trial, name) for name in ("trial_id", "arm", "factor", "level", "seed")}
             for trial in trials
         ],
-        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version()} | _versions(),
-        "git": _git(),
         "manifest": {
             "path": path,
             "digest": manifest.digest,
@@ -55,7 +52,17 @@ def study_record(study: Study, trials: Sequence[Trial], manifest: Manifest, path
     }
 
 
-def data_record(filled: Filled) -> dict[str, Any]:
+def run_record() -> dict[str, Any]:
+    """What runs, from when on."""
+    return {
+        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | _versions(),
+        "git": _git(),
+    }
+
+
+def decode_record(filled: Filled) -> dict[str, Any]:
     """What decoding did in this launch."""
     return {
         "videos": filled.videos // max(1, filled.clip_keys),

@@ -42,21 +42,24 @@ class Recorder(tune.Callback):
         ledger: Ledger,
         station: Station,
         trials: Mapping[str, Trial],
+        conditions: Mapping[str, Any],
         progress: TrialProgress,
         registry: ActorHandle[Any] | None,
         say: Callable[[str], None],
     ) -> None:
         self._ledger, self._station, self._trials = ledger, station, trials
+        self._conditions = conditions
         self._progress, self._registry = progress, registry
         self._started: dict[str, datetime] = {}
         self._recorded: set[str] = set()
         self._seen = _fingerprints(ledger, trials)
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[str] = set()
         self._say = say
         self._swept = 0.0
         self._lost = 0  # workers in a row, without an epoch by anyone
         self.problem: ActrecError | None = None
         self.decoded = 0
+        self.undecodable: tuple[tuple[str, str, str], ...] = ()
 
     # What Tune calls. Its own trial objects carry our trial in their config.
 
@@ -130,6 +133,7 @@ class Recorder(tune.Callback):
             "started": self._started.get(trial.trial_id, now),
             "ended": now,
             "spec": json.dumps(trial.spec.to_dict(), sort_keys=True),
+            **self._conditions,
             **values,
         }
         try:
@@ -140,8 +144,8 @@ class Recorder(tune.Callback):
             self.problem = error
         if done is not None and trial.arm != PLACEBO:  # which is meant to do what the baseline does
             other = self._seen.setdefault((trial.seed, str(row["fingerprint"])), trial.arm)
-            if other != trial.arm and (other, trial.arm) not in self._told:
-                self._told.add((other, trial.arm))
+            if other != trial.arm and trial.arm not in self._told:
+                self._told.add(trial.arm)
                 self._say(
                     f"note: {trial.arm!r} does exactly what {other!r} does (seed {trial.seed}): "
                     "what it changes takes no effect on this model and data"
@@ -151,8 +155,8 @@ class Recorder(tune.Callback):
 
 def _why(trial: Any) -> str:
     """The last line of what Tune knows of a trial's failure."""
-    lines = str(trial.get_error() or "no reason was given").strip().splitlines()
-    return lines[-1]
+    lines = str(trial.get_error() or "").strip().splitlines()
+    return lines[-1] if lines else "no reason was given"
 
 
 class StopOnProblem(tune.Stopper):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,23 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune
-from ray.tune.execution.placement_groups import PlacementGroupFactory
+from ray.tune.error import TuneError
 
 from actrec.data import synthetic
 from actrec.data.manifest import Manifest
 from actrec.engine import cache
 from actrec.engine.cache import ClipKey, Filled
-from actrec.engine.cluster import Cluster, connect
-from actrec.engine.placement import SUPERVISOR_CPUS, Allocation, allocate
-from actrec.engine.progress import Display, TrialProgress
-from actrec.engine.provenance import data_record, hardware, study_record
-from actrec.engine.recorder import Recorder, StopOnProblem
-from actrec.engine.registry import GroupRegistry
+from actrec.engine.cluster import Cluster, check_shared, connect
+from actrec.engine.placement import Allocation, allocate
+from actrec.engine.progress import Display
+from actrec.engine.provenance import decode_record, hardware, plan_record, run_record
 from actrec.engine.stream import Stream
-from actrec.engine.trainable import Settings, WarmTrial
-from actrec.engine.worker import RunEpoch, Station
-from actrec.errors import ActrecError
+from actrec.engine.sweep import Conditions, Sweep
+from actrec.errors import ActrecError, DataError, EngineError, StudyError
 from actrec.results import parquet
 from actrec.results.files import write_json
 from actrec.results.ledger import Ledger
@@ -41,12 +36,13 @@ from actrec.study.factors import Study
 from actrec.study.plan import Trial, plan
 
 BUILTIN = "builtin"
-SCRATCH = ".ray"  # what Tune and Train note for themselves; of no use afterwards
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """How a study is run; nothing here changes a result.
+    """How a study is run.
+
+    What changes how trials are trained (workers, device, stream) must stay the same over a study's launches.
 
     Attributes:
         out: the study's folder.
@@ -104,14 +100,23 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     """Runs what is missing of a study, whose data is ``manifest`` (see :func:`with_data`).
 
     Raises:
-        SpecError, StudyError, ModelError: on a plan that cannot be run, before anything is spent.
-        DataError: if clips cannot be decoded or kept.
+        SpecError, StudyError, ModelError: on a plan that cannot be run, before anything is spent; StudyError
+            also if earlier trials were trained under other conditions.
+        DataError: if a split is empty, or clips cannot be decoded or kept.
         ClusterError, PlacementError: if there is no cluster, or no room on it for one trial.
+        EngineError: if Ray fails, or workers cannot be kept alive.
         LedgerError: if results cannot be written.
         KeyboardInterrupt: after an orderly stop; what is done is recorded.
     """
     trials = plan(study)
+    if not manifest.root.is_dir():
+        raise DataError(
+            f"the videos' folder {manifest.root} is not there; if it was moved, build the manifest again"
+        )
     keys = {trial.trial_id: cache.clip_key(manifest, trial.spec, cache.cache_root()) for trial in trials}
+    for key in {key.folder: key for key in keys.values()}.values():
+        _check_splits(key.manifest)
+    _check_folder(options.out, study.name)
     ledger = Ledger(options.out)
     token = ledger.claim()
     if options.fresh and (old := ledger.set_aside("index.html", "checkpoints")):
@@ -120,35 +125,63 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
         display.say(f"note: {problem}")
     done = ledger.finished() if options.retry_failed else ledger.done()
     pending = [trial for trial in trials if trial.trial_id not in done]
-    launch = _Launch(study, options, display, ledger, token, trials, keys)
+    launch = _Launch(study, manifest, options, display, ledger, token, trials, keys)
     if not pending:
         display.say(f"all {len(trials)} trials are done already: nothing to decode, nothing to train")
-        return launch.conclude({}, Filled(0, 0, 0, ()), 0)
+        return launch.conclude()
 
-    record = study_record(study, trials, manifest, study.base.data.manifest)
-    write_json(options.out / "study.json", record | launch.earlier)
-    started, filled, failure = time.monotonic(), Filled(0, 0, 0, ()), None
+    failure: ActrecError | KeyboardInterrupt | None = None
     try:
         with connect(options.address) as cluster:
-            allocation = launch.allocate(cluster, len(pending))
-            record["hardware"] = hardware(cluster.nodes[: cluster.up], str(allocation))
-            display.say(f"Ray: {cluster.address}, logs in {cluster.logs}; trials: {allocation}")
-            filled = launch.sweep(pending, allocation)
+            launch.run(cluster, pending)
     except (ActrecError, KeyboardInterrupt) as error:
         failure = error
-    outcome = launch.conclude(record, filled, time.monotonic() - started)
+    except (ray.exceptions.RayError, TuneError) as error:
+        failure = EngineError(f"Ray failed: {' '.join(str(error).split())[-300:]}")
+    outcome = launch.conclude()
     if failure is not None:
         raise failure
     if outcome.missing:
-        raise KeyboardInterrupt
+        raise EngineError(f"Ray Tune ended with {outcome.missing} of {outcome.planned} trials not run")
     return outcome
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    """Results go into a new folder or into this study's own: nobody else's files are written over."""
+    ours = (folder / "owner.json").exists()
+    if not ours and any((folder / file).exists() for file in ("study.json", "index.html", "trials.parquet")):
+        raise StudyError(f"{folder} holds files of something else; give another folder with --out")
+    other = read_record(folder).get("name", name)
+    if other != name:
+        raise StudyError(
+            f"{folder} holds the study {other!r}, this is {name!r}; give another folder with --out"
+        )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What earlier launches left in study.json; nothing, if it cannot be read."""
+    try:
+        found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _check_splits(manifest: Manifest) -> None:
+    """Training needs videos, selection validation videos, and a verdict test videos."""
+    for split in ("train", "val", "test"):
+        if not len(manifest.column("video_id", split)):
+            raise DataError(
+                f"the data has no readable video in split {split!r}: a study needs train, val and test"
+            )
 
 
 @dataclass
 class _Launch:
-    """One launch of a study: the pieces that its steps share."""
+    """One launch of a study: the pieces that its steps share, and what it has to say of itself."""
 
     study: Study
+    manifest: Manifest
     options: RunOptions
     display: Display
     ledger: Ledger
@@ -156,130 +189,128 @@ class _Launch:
     trials: Sequence[Trial]
     keys: Mapping[str, ClipKey]
 
-    @property
-    def earlier(self) -> dict[str, Any]:
-        """What earlier launches left in study.json: a list of them, and their sums."""
-        try:
-            found = json.loads((self.options.out / "study.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {"launches": []}
-        return {"launches": found.get("launches", [])}
+    def __post_init__(self) -> None:
+        self._started = time.monotonic()
+        self._filled = Filled(0, 0, 0, ())
+        self._earlier = read_record(self.options.out)
+        self._record: dict[str, Any] = {}
 
-    def allocate(self, cluster: Cluster, trials: int) -> Allocation:
-        return allocate(
+    def run(self, cluster: Cluster, pending: Sequence[Trial]) -> None:
+        """Decodes what is missing, then trains every pending trial."""
+        allocation = allocate(
             cluster.nodes,
             workers=self.options.workers,
             gpus_per_worker=self.options.gpus_per_worker,
             max_concurrent=self.options.max_concurrent,
-            trials=trials,
+            trials=len(pending),
             stream=self.options.stream,
         )
+        conditions = Conditions.of(allocation, stream=self.options.stream)
+        self._check_conditions(conditions)
+        self.display.say(f"Ray: {cluster}; trials: {allocation}")
+        self._record = run_record() | {"hardware": hardware(cluster.nodes[: cluster.up], str(allocation))}
+        self._write_effects()  # with the record: a page must not show this plan with another's effects
+        self._write_record()
+        check_shared([self.options.out.absolute(), cache.cache_root()])
+        streams = self._decode(pending)
+        self._write_record()  # so that what was decoded is known, whatever happens next
+        self._train(pending, allocation, conditions, streams)
 
-    def sweep(self, pending: Sequence[Trial], allocation: Allocation) -> Filled:
-        """Decodes what is missing, then trains every pending trial."""
-        needed = {self.keys[trial.trial_id].folder: self.keys[trial.trial_id] for trial in pending}
-        streams: dict[Path, Stream] = {}
-        if self.options.stream:
-            for folder, key in needed.items():
-                videos = tuple(cache.videos_of(key.manifest))
-                streams[folder] = Stream(folder.name, key.clip, key.manifest.class_names, videos)
-            filled = Filled(len(needed), sum(len(stream.videos) for stream in streams.values()), 0, ())
-        else:
-            show = partial(self.display.update, "videos decoded")
-            filled = cache.fill(needed.values(), show)
-            self.display.say(
-                f"decoded {filled.decoded} videos, {filled.reused} were there "
-                f"({filled.videos // filled.clip_keys} videos × {filled.clip_keys} clip keys)"
-            )
-        recorder = self._tune(pending, allocation, streams)
-        recorder.check()
-        return dataclasses.replace(filled, decoded=filled.decoded + recorder.decoded)
-
-    def _tune(
-        self, pending: Sequence[Trial], allocation: Allocation, streams: Mapping[Path, Stream]
-    ) -> Recorder:
-        station = Station(
-            self.options.out.absolute(), self.token, allocation.threads, self.options.checkpoint_s
-        )
-        grouped = allocation.workers > 1
-        registry: Any = ray.remote(GroupRegistry).options(num_cpus=0).remote() if grouped else None
-        progress = TrialProgress(
-            self.display,
-            planned=len(self.trials),
-            already=len(self.trials) - len(pending),
-            epochs={trial.trial_id: trial.spec.optim.epochs for trial in pending},
-        )
-        recorder = Recorder(
-            self.ledger,
-            station,
-            {trial.trial_id: trial for trial in pending},
-            progress,
-            registry,
-            self.display.say,
-        )
-        commands = {trial.trial_id: self._command(trial) for trial in pending}
-        # Ray Train insists on a place that every node sees, and so must the study's folder be.
-        scratch = self.options.out.absolute() / SCRATCH
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        settings = Settings(self.study.name, commands, station, allocation, scratch, registry, streams)
-        bundle = {"CPU": SUPERVISOR_CPUS if grouped else allocation.cpus_per_worker}
-        if not grouped and allocation.gpus_per_worker:
-            bundle["GPU"] = allocation.gpus_per_worker
-        trainable = tune.with_resources(
-            tune.with_parameters(WarmTrial, settings=settings), PlacementGroupFactory([bundle])
-        )
-        tuner = tune.Tuner(
-            trainable,
-            param_space={"trial": tune.grid_search(list(commands))},
-            tune_config=tune.TuneConfig(
-                reuse_actors=True,
-                max_concurrent_trials=allocation.concurrent,
-                trial_name_creator=lambda trial: trial.config["trial"],
-                trial_dirname_creator=lambda trial: trial.config["trial"],
-            ),
-            run_config=tune.RunConfig(
-                name=self.study.name,
-                storage_path=str(scratch),
-                callbacks=[recorder],
-                stop=StopOnProblem(recorder),
-                failure_config=tune.FailureConfig(max_failures=self.options.max_failures),
-                verbose=0,
-            ),
-        )
-        try:
-            tuner.fit()
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        return recorder
-
-    def _command(self, trial: Trial) -> RunEpoch:
-        key = self.keys[trial.trial_id]
-        return RunEpoch(trial.trial_id, trial.spec.to_dict(), key.folder, key.manifest.class_names)
-
-    def conclude(self, record: dict[str, Any], filled: Filled, seconds: float) -> Outcome:
-        """Writes effects and provenance, and folds the ledger."""
+    def conclude(self) -> Outcome:
+        """Folds the ledger, and writes effects and provenance."""
         self.ledger.compact()
-        rows = self.ledger.read("trials").to_pylist()
-        planned = {trial.trial_id for trial in self.trials}
-        rows = [row for row in rows if row["trial_id"] in planned]
-        found = table("effects", [dataclasses.asdict(row) for row in effects(rows, self.study.arms)])
-        parquet.replace(self.options.out / "effects.parquet", found)
+        rows = self._write_effects()
+        self._write_record(ended=True)
         ok = sum(row["status"] == OK for row in rows)
-        if record:
-            self._write_record(record, filled, seconds)
-        return Outcome(len(planned), ok, len(rows) - ok, filled)
+        return Outcome(len(self.trials), ok, len(rows) - ok, self._filled)
 
-    def _write_record(self, record: dict[str, Any], filled: Filled, seconds: float) -> None:
-        launch = {"started": record["started"], "seconds": round(seconds, 1), **data_record(filled)}
-        launches = [*self.earlier["launches"], launch]
-        record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
-        record["wall_seconds"] = sum(entry["seconds"] for entry in launches)
-        record["decodes"] = data_record(filled) | {"decoded": sum(entry["decoded"] for entry in launches)}
-        known = {entry["video_id"] for entry in record["manifest"]["undecodable"]}
-        record["manifest"]["undecodable"] += [
-            {"video_id": video_id, "path": path, "reason": reason}
-            for video_id, path, reason in filled.undecodable
-            if video_id not in known
+    def _write_effects(self) -> list[dict[str, Any]]:
+        """Writes effects.parquet; returns the rows of the planned trials that are done."""
+        planned = {trial.trial_id: trial for trial in self.trials}
+        # What a trial is an arm of is said by the plan, not by its row: other designs may share the trial.
+        rows = [
+            row | {"arm": planned[row["trial_id"]].arm, "seed": planned[row["trial_id"]].seed}
+            for row in self.ledger.read("trials", trial_ids=planned.keys()).to_pylist()
         ]
-        write_json(self.options.out / "study.json", record | {"launches": launches})
+        found = [dataclasses.asdict(effect) for effect in effects(rows, self.study.arms)]
+        parquet.replace(self.options.out / "effects.parquet", table("effects", found))
+        return rows
+
+    def _check_conditions(self, conditions: Conditions) -> None:
+        """Trials that are compared must be trained alike."""
+        columns = ["trial_id", *(field.name for field in dataclasses.fields(Conditions))]
+        for row in self.ledger.read("trials", columns=columns).to_pylist():
+            earlier = Conditions(**{name: row[name] for name in columns[1:]})
+            if row["trial_id"] in self.keys and earlier != conditions and earlier.workers is not None:
+                raise StudyError(
+                    f"earlier trials of {self.study.name!r} were trained with {earlier}, now it would be "
+                    f"{conditions}: their results cannot be compared; use the same options, or --fresh"
+                )
+
+    def _decode(self, pending: Sequence[Trial]) -> Mapping[Path, Stream]:
+        """Fills the clip cache; with ``--stream``, only says what will be streamed."""
+        needed = {self.keys[trial.trial_id].folder: self.keys[trial.trial_id] for trial in pending}
+        if self.options.stream:
+            streams = {
+                folder: Stream(
+                    folder.name, key.clip, key.manifest.class_names, tuple(cache.videos_of(key.manifest))
+                )
+                for folder, key in needed.items()
+            }
+            self._filled = Filled(len(needed), sum(len(stream.videos) for stream in streams.values()), 0, ())
+            return streams
+        self._filled = cache.fill(needed.values(), partial(self.display.update, "videos decoded"))
+        each = self._filled.videos // self._filled.clip_keys
+        ways = f" ({each} videos × {self._filled.clip_keys} ways of reading them)"
+        self.display.say(
+            f"{self._filled.videos} videos ready{ways if self._filled.clip_keys > 1 else ''}: "
+            f"{self._filled.decoded} decoded now, {self._filled.reused} from the cache"
+        )
+        return {}
+
+    def _train(
+        self,
+        pending: Sequence[Trial],
+        allocation: Allocation,
+        conditions: Conditions,
+        streams: Mapping[Path, Stream],
+    ) -> None:
+        sweep = Sweep(
+            study=self.study.name,
+            folder=self.options.out.absolute(),
+            ledger=self.ledger,
+            token=self.token,
+            allocation=allocation,
+            conditions=conditions,
+            display=self.display,
+            max_failures=self.options.max_failures,
+            checkpoint_s=self.options.checkpoint_s,
+        )
+        seen = sweep.run(pending, self.keys, streams, already=len(self.trials) - len(pending))
+        self._filled = dataclasses.replace(
+            self._filled,
+            decoded=self._filled.decoded + seen.decoded,
+            undecodable=(*self._filled.undecodable, *seen.undecodable),
+        )
+
+    def _write_record(self, *, ended: bool = False) -> None:
+        """Writes study.json: the plan as it is now, this launch, and the sums over all launches."""
+        plan_part = plan_record(self.study, self.trials, self.manifest)
+        known = {video["video_id"]: video for video in plan_part["manifest"]["undecodable"]}
+        earlier = self._earlier.get("manifest", {})
+        if earlier.get("digest") == self.manifest.digest:
+            known = {video["video_id"]: video for video in earlier.get("undecodable", [])} | known
+        for video_id, path, reason in self._filled.undecodable:
+            known.setdefault(video_id, {"video_id": video_id, "path": path, "reason": reason})
+        plan_part["manifest"]["undecodable"] = list(known.values())
+        record = self._earlier | plan_part | self._record
+        if self._record:  # something ran
+            seconds = round(time.monotonic() - self._started, 1)
+            launch = {"started": self._record["started"], "seconds": seconds} | decode_record(self._filled)
+            launches = [*self._earlier.get("launches", []), launch]
+            record["launches"] = launches
+            record["decodes"] = launch | {"decoded": sum(entry["decoded"] for entry in launches)}
+            record["wall_seconds"] = sum(entry["seconds"] for entry in launches)
+            if ended:
+                record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(self.options.out / "study.json", record)

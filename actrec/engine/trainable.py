@@ -47,9 +47,11 @@ class WorkerSetup:
 
     station: Station
     streams: Mapping[Path, Stream]
+    gpu: bool
 
     def __call__(self, rank: int, world_size: int, post: Post) -> Handler:
-        device = ray.train.torch.get_device() if torch.cuda.is_available() else torch.device("cpu")
+        # Not by what torch sees: a worker that was given no GPU may see them all.
+        device = ray.train.torch.get_device() if self.gpu else torch.device("cpu")
 
         def open_source(command: RunEpoch) -> Source:
             if command.clips in self.streams:
@@ -85,7 +87,7 @@ class WarmTrial(tune.Trainable):
         self._fleet = Fleet(
             name=f"{settings.study}-{context.get_actor_id()}",
             allocation=settings.allocation,
-            setup=WorkerSetup(settings.station, settings.streams),
+            setup=WorkerSetup(settings.station, settings.streams, bool(settings.allocation.gpus_per_worker)),
             storage=settings.storage,
             datasets={name: data for stream in streams for name, data in stream.datasets(workers).items()},
             registry=settings.registry,

@@ -65,9 +65,10 @@ def scan(
         found = ds.dataset(path, format=_FORMAT)
         check_version(found.schema, path)
         if not found.schema.equals(TABLES[name]):
-            raise Damaged(f"{path.name}: its columns are not those of its table")
+            raise Damaged(f"{path} is damaged: its columns are not those of its table")
         for batch in found.to_batches(columns=chosen.names, filter=wanted):
             if len(batch):
                 yield pa.Table.from_batches([batch]).cast(chosen)
     except (OSError, pa.ArrowException) as error:
-        raise Damaged(f"{path.name}: {' '.join(str(error).split())}") from error
+        why = "it is missing" if not path.exists() else " ".join(str(error).split())
+        raise Damaged(f"{path} cannot be read: {why}") from error

@@ -61,6 +61,9 @@ TABLES: dict[str, pa.Schema] = {
             "seconds": pa.float64(),  # of work, waiting for a worker not counted
             "clips_trained": pa.int64(),
             "host": pa.string(),
+            "workers": pa.int64(),  # that shared the trial
+            "device": pa.string(),  # cpu or cuda
+            "feed": pa.string(),  # cache or stream
         },
     ),
     "epochs": _schema(

@@ -99,6 +99,12 @@ class Study:
     arms: tuple[Arm, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.base, TrialSpec):
+            raise StudyError(f"study {self.name!r}: base must be a TrialSpec, not {self.base!r}")
+        if not isinstance(self.factors, (tuple, list)) or not all(
+            isinstance(f, Factor) for f in self.factors
+        ):
+            raise StudyError(f"study {self.name!r}: factors must be a tuple of Factor, not {self.factors!r}")
         object.__setattr__(self, "factors", tuple(self.factors))
         for name, annotation in _TYPES.items():
             try:
@@ -168,7 +174,7 @@ def diff(before: Study | TrialSpec, after: Study | TrialSpec) -> dict[str, tuple
 _TYPES: dict[str, Any] = {
     "name": str,
     "design": str,
-    "seeds": tuple[Annotated[int, Between(0)], ...],
+    "seeds": tuple[Annotated[int, Between(0, 2**31 - 1)], ...],
     "metric": str,
     "mode": Literal["max", "min"],
     "placebo": bool,

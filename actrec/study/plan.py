@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+
+import torch
 
 from actrec.data.clip_key import clip_identity, clips_per_epoch
-from actrec.errors import SpecError, StudyError
-from actrec.models.zoo import resolve
-from actrec.spec import TrialSpec, identity, override, trial_id
+from actrec.errors import ModelError, SpecError, StudyError
+from actrec.models.zoo import build, find, resolve
+from actrec.spec import FreezeSpec, ModelSpec, TrialSpec, identity, override, trial_id
 from actrec.study.designs import Arm, show
 from actrec.study.factors import Study, diff
+from actrec.training.freeze import apply, rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,37 @@ def plan(study: Study) -> list[Trial]:
                     f"(with the defaults of model {spec.model.name!r} filled in); remove one"
                 )
             trials[key] = Trial(key, arm.name, arm.factor, arm.level, seed, spec)
+    for trial in trials.values():
+        try:
+            rehearse(trial.spec.model, trial.spec.freeze, *_shape(trial.spec))
+        except (ModelError, SpecError) as error:
+            raise type(error)(f"arm {trial.arm!r}: {error}") from None
     return list(trials.values())
+
+
+@cache
+def rehearse(model: ModelSpec, freeze: FreezeSpec, frames: int, height: int, width: int) -> None:
+    """Builds and freezes a model and runs one clip through it, on torch's meta device: all shapes, no work.
+
+    Raises:
+        ModelError, SpecError: if that cannot be done, so that it is known before a video is decoded.
+    """
+    with torch.device("meta"):
+        made = build(model, num_classes=2, num_frames=frames)
+        apply(rules(freeze, find(model.name), made), made)
+        try:
+            made.eval()(torch.zeros(1, 3, frames, height, width))
+        except RuntimeError as error:
+            raise ModelError(
+                f"{model.name} cannot take clips of {frames}×{height}×{width}: {str(error).splitlines()[0]}"
+            ) from None
+
+
+def _shape(spec: TrialSpec) -> tuple[int, int, int]:
+    """Frames, height and width that the model of a trial sees."""
+    frames = 1 if spec.clip.sampling == "middle" else spec.clip.num_frames
+    size = spec.augment.size
+    return frames, size or spec.clip.height, size or spec.clip.width
 
 
 def _whole(study: Study, arm: Arm, seed: int) -> TrialSpec:

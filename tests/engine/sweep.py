@@ -21,4 +21,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    sys.exit(main(STUDY, __doc__))
+    sys.exit(main(lambda: STUDY, __doc__))

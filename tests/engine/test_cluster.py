@@ -63,7 +63,7 @@ from actrec.engine.cluster import connect
 with connect("local", num_cpus=1) as found:
     import ray
     from ray._private.authentication.authentication_utils import is_token_auth_enabled
-    assert found.local and found.logs.is_dir() and found.nodes[0]["CPU"] == 1
+    assert found.address == "local" and found.logs.is_dir() and found.nodes[0]["CPU"] == 1
     print(is_token_auth_enabled(), ray.is_initialized())
 print(ray.is_initialized())
 """

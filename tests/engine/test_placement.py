@@ -79,7 +79,8 @@ def test_a_resumed_study_has_the_threads_of_the_whole_one() -> None:
         ({"max_concurrent": 3}, r"--max-concurrent 3 .* at most 2 run side by side"),
         ({"max_concurrent": 0}, r"--max-concurrent 0: must be at least 1"),
         ({"workers": 0}, r"--workers-per-trial 0: must be at least 1"),
-        ({"gpus_per_worker": 1.5}, r"--gpus-per-worker 1.5: must be a fraction of 1 or a whole number"),
+        ({"gpus_per_worker": 1.5}, r"--gpus-per-worker 1.5: must be between 0 and 1"),
+        ({"gpus_per_worker": 0.5, "workers": 2}, r"the workers of one trial cannot share a GPU"),
         ({"gpus_per_worker": -1.0}, r"--gpus-per-worker -1"),
     ],
 )
@@ -90,4 +91,4 @@ def test_what_can_never_run_is_refused_with_the_reason(asked: dict[str, float], 
 
 def test_the_choice_reads_well() -> None:
     assert str(allocate(LAPTOP)) == "2 at a time, 1 thread a worker"
-    assert str(allocate(FLEET, workers=2)) == "4 at a time × 2 workers, 3 threads a worker, 1 GPU a worker"
+    assert str(allocate(FLEET, workers=2)) == "4 at a time × 2 workers, 2 threads a worker, 1 GPU a worker"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from actrec.data.manifest import Manifest
-from actrec.errors import LedgerError, PlacementError
+from actrec.engine.progress import Display
+from actrec.engine.run import RunOptions, run_study, with_data
+from actrec.errors import DataError, LedgerError, PlacementError, StudyError
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study
 from actrec.study.plan import plan
@@ -76,6 +80,12 @@ def test_a_study_is_recorded_whole_and_a_second_launch_does_nothing(
     assert "nothing to train" in second.text
     assert rows(first.out) == before
 
+    # Trials that are compared are trained alike.
+    more = small_study(WEIGHTS, IDLE, BROKEN, seeds=(0, 1, 2), placebo=True)
+    with pytest.raises(StudyError, match=r"trained with 1 worker.*from the cache, now .* 2 worker.* --fresh"):
+        launch(more, workers=2)
+    assert rows(first.out) == before
+
     # Nothing is deleted by --fresh; nothing is decoded again; and the values are the same to the last bit.
     fresh = launch(small_study(WEIGHTS, seeds=(0,)), fresh=True)
     assert fresh.outcome.filled.decoded == 0
@@ -85,6 +95,17 @@ def test_a_study_is_recorded_whole_and_a_second_launch_does_nothing(
     values = {row["trial_id"]: (row["test_loss"], row["test_top1"], row["fingerprint"]) for row in before}
     for row in rows(fresh.out):
         assert (row["test_loss"], row["test_top1"], row["fingerprint"]) == values[row["trial_id"]]
+
+    # Another design shares these trials: nothing is trained, and each is the arm that this plan says.
+    other = launch(dataclasses.replace(small_study(WEIGHTS, seeds=(0,)), design="leave_one_out"))
+    assert "nothing to train" in other.text
+    (effect,) = [
+        row for row in pq.read_table(other.out / "effects.parquet").to_pylist() if row["metric"] == "top1"
+    ]
+    assert (effect["level"], effect["baseline"], effect["n_seeds"]) == ("none", "balanced", 1)
+    record = json.loads((other.out / "study.json").read_text())
+    assert record["study"]["design"] == "leave_one_out"
+    assert len(record["plan"]) == 2
 
 
 def test_two_workers_evaluate_each_video_once_and_train_alike(
@@ -114,6 +135,19 @@ def test_streaming_feeds_the_same_loop(
     assert row["clips_trained"] == 2 * sizes["train"]
     assert done.outcome.filled.decoded == 2 * (sizes["train"] + sizes["val"]) + sizes["test"]
     assert not (tmp_path / "cache" / "clips").exists()
+
+
+def test_a_set_without_test_videos_is_refused_before_anything_is_spent(
+    small_study: Callable[..., Study], manifest: Manifest, tmp_path: Path
+) -> None:
+    splits = ["unused" if split == "test" else split for split in manifest.table["split"].to_pylist()]
+    place = manifest.table.schema.get_field_index("split")
+    table = manifest.table.set_column(place, "split", pa.array(splits))
+    less = Manifest(manifest.root, table, manifest.layout, manifest.cut)
+    study = with_data(small_study(), "less", less)
+    with pytest.raises(DataError, match=r"no readable video in split 'test'"):
+        run_study(study, less, RunOptions(out=tmp_path / "out"), Display())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_plan_without_room_is_refused(

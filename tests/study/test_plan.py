@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actrec.data.clip_key import clip_identity, clips_per_epoch
-from actrec.errors import SpecError, StudyError
+from actrec.errors import ModelError, SpecError, StudyError
 from actrec.models.zoo import ZOO
 from actrec.spec import ClipSpec, TrialSpec, override, trial_id
 from actrec.study.factors import Factor, Study
@@ -123,3 +123,23 @@ def test_describe_shows_every_arm_and_the_totals() -> None:
     assert "10 trials = 5 arms × 2 seeds" in text
     assert "450 videos to decode = 150 (100 train, 20 val, 30 test) × 3 ways of reading" in text
     assert "4,000 clips to train on" in text
+
+
+@pytest.mark.parametrize(
+    ("factor", "base", "error", "message"),
+    [
+        (Factor("model.attention_heads", (7,), 4), {}, ModelError, r"arm 'model.attention_heads=7': .*7"),
+        (
+            Factor("freeze.strategy", ("first_k",), "none"),
+            {"freeze.k": 99},
+            SpecError,
+            r"arm 'freeze.*first_k'",
+        ),
+        (Factor("clip.height", (1,), 32), {"clip.width": 32}, ModelError, r"cannot take clips of 8×1×32"),
+    ],
+)
+def test_what_no_trial_could_run_is_refused_with_its_arm(
+    factor: Factor, base: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        plan(study(factor, base=base))

@@ -134,6 +134,9 @@ def test_diff_names_what_changed() -> None:
         (lambda: study(seeds=()), StudyError, "at least one"),
         (lambda: study(seeds=(1, 1)), StudyError, "all different"),
         (lambda: study(seeds=(-1,)), StudyError, "seeds"),
+        (lambda: study(seeds=(2**31,)), StudyError, "seeds"),
+        (lambda: Study(name="x", base=TrialSpec(), factors=DROPOUT), StudyError, "a tuple of Factor"),  # type: ignore[arg-type]
+        (lambda: Study(name="x", base={}, factors=()), StudyError, "base must be a TrialSpec"),  # type: ignore[arg-type]
         (lambda: study(seeds=3), StudyError, "seeds=3: must be a tuple"),
         (lambda: study(metric="top_1"), StudyError, "did you mean 'top1'"),
         (lambda: study(mode="maximum"), StudyError, "mode='maximum': must be one of"),

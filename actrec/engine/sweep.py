@@ -1,0 +1,182 @@
+"""The trials of one launch under Ray Tune, from a list of them to rows in the ledger."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import ray
+from ray import tune
+from ray.tune.execution.placement_groups import PlacementGroupFactory
+
+from actrec.engine.cache import ClipKey
+from actrec.engine.placement import SUPERVISOR_CPUS, Allocation
+from actrec.engine.progress import Display, TrialProgress
+from actrec.engine.recorder import Recorder, StopOnProblem
+from actrec.engine.registry import GroupRegistry
+from actrec.engine.stream import Stream
+from actrec.engine.trainable import Settings, WarmTrial
+from actrec.engine.worker import RunEpoch, Station
+from actrec.errors import LedgerError
+from actrec.results.ledger import Ledger
+from actrec.study.plan import Trial
+
+SCRATCH = ".ray"  # what Tune and Train note for themselves; of no use afterwards
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How trials are trained, beside their specification: the same for all that are compared.
+
+    Several workers draw dropout and augmentation from generators of their own and normalise over their own
+    part of a batch; a stream has another order; a GPU another arithmetic. None in rows that do not say.
+    """
+
+    workers: int | None
+    device: Literal["cpu", "cuda"] | None
+    feed: Literal["cache", "stream"] | None
+
+    @classmethod
+    def of(cls, allocation: Allocation, *, stream: bool) -> Self:
+        device: Literal["cpu", "cuda"] = "cuda" if allocation.gpus_per_worker else "cpu"
+        return cls(allocation.workers, device, "stream" if stream else "cache")
+
+    def __str__(self) -> str:
+        return f"{self.workers} worker(s) on {self.device} from the {self.feed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Runs trials of one study; see :class:`actrec.engine.run.RunOptions` for what is not said here."""
+
+    study: str
+    folder: Path
+    ledger: Ledger
+    token: str
+    allocation: Allocation
+    conditions: Conditions
+    display: Display
+    max_failures: int
+    checkpoint_s: float
+
+    def run(
+        self,
+        trials: Sequence[Trial],
+        keys: Mapping[str, ClipKey],
+        streams: Mapping[Path, Stream],
+        *,
+        already: int,
+    ) -> Recorder:
+        """Trains ``trials``; ``already`` others of the study are done.
+
+        Raises:
+            LedgerError, WorkerLostError: what ended the sweep early.
+            KeyboardInterrupt: after Ctrl-C, once Tune has stopped.
+        """
+        station = Station(self.folder, self.token, self.allocation.threads, self.checkpoint_s)
+        grouped = self.allocation.workers > 1
+        registry: Any = ray.remote(GroupRegistry).options(num_cpus=0).remote() if grouped else None
+        epochs = {trial.trial_id: trial.spec.optim.epochs for trial in trials}
+        progress = TrialProgress(self.display, planned=already + len(trials), already=already, epochs=epochs)
+        by_id = {trial.trial_id: trial for trial in trials}
+        recorder = Recorder(
+            self.ledger, station, by_id, self.conditions_row(), progress, registry, self.display.say
+        )
+        commands = {
+            trial.trial_id: RunEpoch(
+                trial.trial_id,
+                trial.spec.to_dict(),
+                keys[trial.trial_id].folder,
+                keys[trial.trial_id].manifest.class_names,
+            )
+            for trial in trials
+        }
+        with self._scratch() as scratch, interrupts():
+            settings = Settings(self.study, commands, station, self.allocation, scratch, registry, streams)
+            self._tuner(settings, list(by_id), recorder, scratch).fit()
+        recorder.check()
+        return recorder
+
+    def conditions_row(self) -> dict[str, Any]:
+        """The conditions as columns of the table of trials."""
+        return {
+            "workers": self.conditions.workers,
+            "device": self.conditions.device,
+            "feed": self.conditions.feed,
+        }
+
+    def _tuner(
+        self, settings: Settings, trial_ids: list[str], recorder: Recorder, scratch: Path
+    ) -> tune.Tuner:
+        grouped = self.allocation.workers > 1
+        # The workers of a group have a placement group of their own, which Ray Train makes.
+        bundle = {"CPU": SUPERVISOR_CPUS if grouped else self.allocation.cpus_per_worker}
+        if not grouped and self.allocation.gpus_per_worker:
+            bundle["GPU"] = self.allocation.gpus_per_worker
+        return tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(WarmTrial, settings=settings), PlacementGroupFactory([bundle])
+            ),
+            param_space={"trial": tune.grid_search(trial_ids)},
+            tune_config=tune.TuneConfig(
+                reuse_actors=True,
+                max_concurrent_trials=self.allocation.concurrent,
+                trial_name_creator=lambda trial: trial.config["trial"],
+                trial_dirname_creator=lambda trial: trial.config["trial"],
+            ),
+            run_config=tune.RunConfig(
+                name=self.study,
+                storage_path=str(scratch),
+                callbacks=[recorder],
+                stop=StopOnProblem(recorder),
+                failure_config=tune.FailureConfig(max_failures=self.max_failures),
+                verbose=0,
+            ),
+        )
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A folder for Ray: Ray Train insists on a place that all nodes see, as the study's folder is."""
+        scratch = self.folder / SCRATCH
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            scratch.mkdir()
+        except OSError as error:
+            raise LedgerError(f"cannot write to {self.folder}: {error.strerror or error}") from error
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """Raises KeyboardInterrupt at its end if Ctrl-C (or SIGTERM) came meanwhile.
+
+    Tune takes the signal, stops in order and returns as if it were done. It puts back the handler that it
+    found, ours, only when the signal comes: so that is how we know.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ours(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, ours)
+    # Schedulers end a job with SIGTERM: that is an interrupt too.
+    ended = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+        came = signal.getsignal(signal.SIGINT) is ours
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, ended)
+    if came:
+        raise KeyboardInterrupt
