@@ -11,12 +11,15 @@ from plotly.offline import get_plotlyjs
 
 from actrec.report.markup import Html, el, render
 from actrec.report.sections import evidence, record, verdicts
+from actrec.report.sections.setup import setup
 from actrec.report.tables import load
 from actrec.report.values import Report
 from actrec.results.files import replacing
 
+PAGE = "index.html"
 NAVIGATION = {
     "answer": "Verdicts",
+    "setup": "Setup",
     "arms": "Arms",
     "curves": "Curves",
     "confusion": "Confusion",
@@ -33,14 +36,19 @@ def build_report(folder: Path) -> Path:
 
     The same files give the same bytes. A study in progress gives a page that says so.
 
+    Args:
+        folder: the study's folder; its ``index.html`` will do.
+
     Returns:
         The page's path.
 
     Raises:
         LedgerError: if there is no study in ``folder``, or files cannot be read or written.
     """
+    if folder.name == PAGE and not folder.is_dir():
+        folder = folder.parent
     markup = page(load(folder), folder)
-    path = folder / "index.html"
+    path = folder / PAGE
     with replacing(path) as aside:
         aside.write_text(markup, encoding="utf-8")
     return path
@@ -74,6 +82,7 @@ def page(report: Report, folder: Path) -> str:
                 el("p", "The figures need JavaScript; all tables are here without it.", class_="banner"),
             ),
             verdicts.answer(report),
+            setup(report),
             evidence.arms(report),
             evidence.curves(report),
             evidence.confusion(report),

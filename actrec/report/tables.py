@@ -16,16 +16,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actrec.errors import LedgerError
+from actrec.metrics import DIRECTIONS
 from actrec.report.outcomes import class_report, count_predictions, outcome
 from actrec.report.values import (
     BASELINE,
+    ONE_SEED,
     PLACEBO,
     Arm,
     Best,
+    Conditions,
     Curve,
     Data,
-    Decodes,
     Effect,
+    Launch,
     Report,
     Status,
     Trial,
@@ -33,6 +36,7 @@ from actrec.report.values import (
 )
 from actrec.results import parquet
 from actrec.results.ledger import Ledger
+from actrec.stats.effects import IDLE
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -52,14 +56,18 @@ def load(folder: Path) -> Report:
     if not study and not rows:
         raise LedgerError(f"{folder} holds no study: neither study.json nor a trial")
     trials = _trials(at(study, "plan", list, []), rows)
+    # One folder may hold the trials of several plans: only those of this one count.
+    planned = {trial.trial_id for trial in trials if trial.planned}
     arms = _arms(trials)
     best = _best(arms)
+    data = _data(study)
     metric = at(study, "study.metric", str, "top1").removeprefix("test_")
-    effects = _effects(folder)
+    effects = _effects(folder, arms)
     own = [effect for effect in effects if effect.metric == metric and effect.difference is not None]
     judged = {effect.arm for effect in own}
     own += [_unjudged(arm, metric) for arm in arms if arm.name not in {BASELINE, *judged}]
-    counted = count_predictions(ledger.read("predictions"), at(study, "manifest.class_names", list, []))
+    predictions = ledger.read("predictions", trial_ids=planned)
+    counted = count_predictions(predictions, at(study, "manifest.class_names", list, []))
     compared = [arm for arm in arms if arm.name == BASELINE or (best and arm.name == best.arm)]
     return Report(
         name=at(study, "name", str, folder.resolve().name),
@@ -71,14 +79,14 @@ def load(folder: Path) -> Report:
             sorted((e for e in effects if e.metric != metric and e.difference is not None), key=_rank)
         ),
         class_names=counted.class_names,
-        curves=_curves(ledger.read("epochs"), arms),
+        curves=_curves(ledger.read("epochs", trial_ids=planned), arms),
         outcomes=_known((arm.name, outcome(arm, counted)) for arm in arms),
         class_reports=_known((arm.name, class_report(arm, counted)) for arm in compared),
         best=best,
-        data=_data(study),
-        decodes=Decodes(
-            *(at(study, f"decodes.{key}", int, None) for key in ("videos", "clip_keys", "decoded", "reused"))
-        ),
+        data=data,
+        launches=tuple(map(_launch, at(study, "launches", list, []))),
+        settings=_settings(study, rows, arms),
+        n_test=_n_test(arms, data),
         study=study,
         problems=tuple(ledger.problems),
     )
@@ -113,7 +121,10 @@ def _trials(plan: Sequence[Row], rows: Sequence[Row]) -> tuple[Trial, ...]:
     """The plan in its order, then what the ledger has beside it; without a plan the ledger is the plan."""
     done = {row["trial_id"]: row for row in rows}
     planned = {entry["trial_id"] for entry in plan}
-    ordered = [done.get(entry["trial_id"], entry) for entry in plan] if plan else list(done.values())
+    # What a trial is an arm of is said by the plan: studies of other designs may share it.
+    ordered = (
+        [{**done.get(entry["trial_id"], {}), **entry} for entry in plan] if plan else list(done.values())
+    )
     beside = [row for row in rows if row["trial_id"] not in planned] if plan else []
     return tuple(_trial(row, planned=True) for row in ordered) + tuple(
         _trial(row, planned=False) for row in beside
@@ -136,6 +147,10 @@ def _trial(row: Row, *, planned: bool) -> Trial:
         val_top1=_finite(row.get("val_top1")),
         test_top1=_finite(row.get("test_top1")),
         test_macro_f1=_finite(row.get("test_macro_f1")),
+        n_test=row.get("n_test"),
+        conditions=None
+        if row.get("workers") is None
+        else Conditions(row["workers"], _word(row.get("device")), _word(row.get("feed"))),
     )
 
 
@@ -167,13 +182,41 @@ def _mean_val(arm: Arm) -> float:
     return sum(known) / len(known) if known else -math.inf
 
 
-def _effects(folder: Path) -> tuple[Effect, ...]:
-    """All rows of the effects table but the baseline's own."""
+def _n_test(arms: Sequence[Arm], data: Data) -> int | None:
+    """The test videos that were scored; before any was, those of the manifest."""
+    scored = {trial.n_test for arm in arms for trial in arm.finished if trial.n_test}
+    return max(scored) if scored else sum(data.counts.get("test", {}).values()) or None
+
+
+def _settings(study: Row, rows: Sequence[Row], arms: Sequence[Arm]) -> Row:
+    """The baseline's settings: as a finished trial had them, else the study's base."""
+    specs = {row["trial_id"]: row["spec"] for row in rows if row.get("spec")}
+    own = [trial.trial_id for arm in arms if arm.name == BASELINE for trial in arm.finished]
+    found = next((json.loads(specs[trial_id]) for trial_id in own if trial_id in specs), None)
+    return found if isinstance(found, dict) else at(study, "study.base", dict, {})
+
+
+def _launch(values: Row) -> Launch:
+    seconds = at(values, "seconds", object, None)
+    return Launch(
+        at(values, "started", str, ""),
+        float(seconds) if isinstance(seconds, int | float) else None,
+        *(at(values, key, int, 0) for key in ("videos", "clip_keys", "decoded", "reused")),
+    )
+
+
+def _effects(folder: Path, arms: Sequence[Arm]) -> tuple[Effect, ...]:
+    """The rows of the effects table that can be of this plan: of its arms, of no more seeds than finished."""
     path = folder / "effects.parquet"
     if not path.exists():
         return ()
     rows = [row for piece in parquet.scan(path, "effects") for row in piece.to_pylist()]
-    return tuple(_effect(row) for row in rows if row["arm"] != BASELINE)
+    own = {arm.name: arm for arm in arms if arm.name != BASELINE}
+    return tuple(
+        _effect(row, own[row["arm"]])
+        for row in rows
+        if row["arm"] in own and row["n_seeds"] <= len(own[row["arm"]].finished)
+    )
 
 
 def _unjudged(arm: Arm, metric: str) -> Effect:
@@ -191,26 +234,39 @@ def _unjudged(arm: Arm, metric: str) -> Effect:
     )
 
 
-def _rank(effect: Effect) -> tuple[bool, bool, float, str]:
-    """Decided effects first, then the largest; the placebo last."""
-    return effect.arm == PLACEBO, not effect.decided, -abs(effect.difference or 0.0), effect.arm
+def _rank(effect: Effect) -> tuple[int, bool, bool, float, str]:
+    """Decided effects first, then the largest; the placebo last. Metrics in their fixed order."""
+    order = list(DIRECTIONS)
+    return (
+        order.index(effect.metric) if effect.metric in order else len(order),
+        effect.arm == PLACEBO,
+        not effect.decided,
+        -abs(effect.difference or 0.0),
+        effect.arm,
+    )
 
 
-def _effect(row: Row) -> Effect:
+def _effect(row: Row, arm: Arm) -> Effect:
+    verdict = row.get("verdict") or NO_RESULT
+    low, high, p, p_adjusted = (
+        None if verdict == IDLE else _finite(row.get(key)) for key in ("low", "high", "p", "p_adjusted")
+    )
+    if row["n_seeds"] == 1 and p is None and verdict != IDLE:
+        verdict = ONE_SEED
     return Effect(
-        arm=row["arm"],
-        factor=row["factor"],
-        level=row["level"],
+        arm=arm.name,
+        factor=arm.factor,
+        level=arm.level,
         metric=row["metric"],
         n_seeds=row["n_seeds"],
         n_failed=row.get("n_failed") or 0,
-        verdict=row.get("verdict") or NO_RESULT,
+        verdict=verdict,
         baseline=row["baseline"],
         difference=_finite(row.get("difference")),
-        low=_finite(row.get("low")),
-        high=_finite(row.get("high")),
-        p=_finite(row.get("p")),
-        p_adjusted=_finite(row.get("p_adjusted")),
+        low=low,
+        high=high,
+        p=p,
+        p_adjusted=p_adjusted,
     )
 
 

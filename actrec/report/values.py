@@ -10,8 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 BASELINE, PLACEBO = "baseline", "placebo"
+ONE_SEED = "not judged (one seed)"  # the verdict where there is a difference and no noise to compare it with
 
 Status = Literal["ok", "failed", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a trial was trained on: so many ``workers``, ``device`` ``cpu`` or ``cuda``, ``feed`` ``cache`` or
+    ``stream``."""
+
+    workers: int
+    device: str
+    feed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +30,7 @@ class Trial:
     """One trial of the plan, or of the ledger alone (``planned`` is then false and no figure uses it).
 
     ``status`` is ``waiting`` while the ledger does not have it. ``val_top1`` is of the validation split, the
-    other two of the test split; all are None unless the trial is ``ok``.
+    other two of the test split, which has ``n_test`` videos; all are None unless the trial is ``ok``.
     """
 
     trial_id: str
@@ -35,6 +46,8 @@ class Trial:
     val_top1: float | None = None
     test_top1: float | None = None
     test_macro_f1: float | None = None
+    n_test: int | None = None
+    conditions: Conditions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,8 @@ class Effect:
     """One row of the effects table: the mean paired difference from the baseline on the test split.
 
     ``level`` is the arm's, ``baseline`` the baseline's. ``low`` and ``high`` are the interval; for
-    shares 0.01 is one point. What too few finished seeds cannot tell is None.
+    shares 0.01 is one point. What too few finished seeds cannot tell is None, and so are the interval and
+    ``p`` of an arm that took no effect: there was no chance in it to judge.
     """
 
     arm: str
@@ -172,18 +186,23 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
-class Decodes:
-    """The decoder's work: ``videos`` × ``clip_keys`` were needed: ``decoded`` now or ``reused``."""
+class Launch:
+    """One launch of the study: ``videos`` × ``clip_keys`` were needed, ``decoded`` now or ``reused``."""
 
-    videos: int | None
-    clip_keys: int | None
-    decoded: int | None
-    reused: int | None
+    started: str
+    seconds: float | None
+    videos: int
+    clip_keys: int
+    decoded: int
+    reused: int
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything on the page. ``effects`` are on the study's own metric, ``further`` on the others."""
+    """Everything on the page. ``effects`` are on the study's own metric, ``further`` on the others.
+
+    ``settings`` are the baseline's, nested as a trial's are. ``n_test`` is the number of test videos.
+    """
 
     name: str
     metric: str
@@ -197,13 +216,20 @@ class Report:
     class_reports: Mapping[str, ClassReport]
     best: Best | None
     data: Data
-    decodes: Decodes
+    launches: tuple[Launch, ...]
+    settings: Mapping[str, Any]
+    n_test: int | None
     study: Mapping[str, Any]
     problems: tuple[str, ...] = ()  # what was damaged in the ledger, a line each
 
     def count(self, status: Status) -> int:
         """The number of planned trials with this status."""
         return sum(trial.status == status for trial in self.trials if trial.planned)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The planned seeds in order."""
+        return sorted({trial.seed for trial in self.trials if trial.planned})
 
     @property
     def planned(self) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actrec.report.values import PLACEBO, Effect, Report
+from actrec.report.values import ONE_SEED, PLACEBO, Effect, Report
+from actrec.stats.effects import IDLE
 
 MINUS, DASH = "−", "–"
 
@@ -25,6 +26,10 @@ class Unit:
         # Rounded first: a difference that rounds to zero has no sign.
         rounded = round(self.scale * difference, self.digits) + 0.0
         return f"{rounded:+.{self.digits}f}".replace("-", MINUS) if rounded else f"{0:.{self.digits}f}"
+
+    def size(self, difference: float) -> str:
+        """A difference without its sign."""
+        return f"{self.scale * abs(difference):.{self.digits}f}"
 
     def interval(self, low: float | None, high: float | None) -> str:
         """Both ends of an interval in brackets."""
@@ -86,12 +91,23 @@ def answer(report: Report) -> str:
         _group(changes, "helps", "helps", "help", unit_),
         *_others(changes),
     ]
-    sentence = f"Of {count(len(changes), 'change')}, {_join(parts)}"
-    placebo = report.effect(PLACEBO)
+    found = f"Of {count(len(changes), 'change')}, {_join(parts)}"
+    if all(effect.verdict == ONE_SEED for effect in changes):
+        found = (
+            f"Of {count(len(changes), 'change')}, none is judged: one seed cannot tell an effect from noise"
+        )
+    return found + _noise(report.effect(PLACEBO), unit_) + "."
+
+
+def _noise(placebo: Effect | None, unit_: Unit) -> str:
+    """The half width of the placebo's interval, and what the placebo did."""
     if placebo is None or placebo.difference is None:
-        return sentence + "."
-    noise = f" ({placebo.verdict}!)" if placebo.decided else " (noise)"
-    return f"{sentence}; the placebo moved {unit_.signed(placebo.difference)} {unit_.name}{noise}."
+        return ""
+    moved = unit_.signed(placebo.difference)
+    if placebo.low is None or placebo.high is None:
+        return f"; the placebo moved {moved} {unit_.name}"
+    half = unit_.size((placebo.high - placebo.low) / 2)
+    return f"; noise is ± {half} {unit_.name} (placebo: {moved}{f', {placebo.verdict}!' * placebo.decided})"
 
 
 def _group(changes: Sequence[Effect], verdict: str, one: str, many: str, unit_: Unit) -> str:
@@ -108,15 +124,13 @@ def _others(changes: Sequence[Effect]) -> list[str]:
     """The counts of all other verdicts."""
     names = dict.fromkeys(effect.verdict for effect in changes if not effect.decided)
     counts = {name: sum(effect.verdict == name for effect in changes) for name in names}
-    return [f"{n} {'is' if n == 1 else 'are'} {OTHERS.get(name, name)}" for name, n in counts.items()]
+    return [
+        f"{n} did nothing" if name == IDLE else f"{n} {'is' if n == 1 else 'are'} {OTHERS.get(name, name)}"
+        for name, n in counts.items()
+    ]
 
 
-OTHERS = {
-    "no result": "without a result",
-    "not yet": "not judged yet",
-    "no practical effect": "without effect",
-    "took no effect": "without any effect on the program",
-}
+OTHERS = {"no result": "without a result", "not yet": "not judged yet"}
 
 
 def _join(parts: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from actrec.report.page import build_report
 from actrec.results.ledger import Ledger
 from actrec.results.schema import table
 from actrec.seeding import derive, numpy_rng
+from actrec.spec import TrialSpec
 
 CLASSES = (
     "left", "right", "up", "down", "clockwise", "counter-clockwise", "approach", "recede", "bounce", "shake",
@@ -114,6 +115,9 @@ def _trial(arm: tuple[Any, ...], seed: int, started: datetime) -> tuple[dict[str
         "test_loss": 0.4,
         "val_top1": val,
         "n_test": len(LABELS),
+        "workers": 1,
+        "device": "cpu",
+        "feed": "cache",
     }
     predictions = [
         {
@@ -186,10 +190,17 @@ def _study(
         for split, scale in {"train": 2.0, "val": 0.6, "test": 1.0}.items()
     }
     videos = sum(sum(classes.values()) for classes in counts.values())
+    clips = {"videos": videos, "clip_keys": 1}
     return {
         "schema": 1,
         "name": "ablate_regularization",
-        "study": {"metric": "top1", "mode": "max", "design": "one_at_a_time", "seeds": list(seeds)},
+        "study": {
+            "metric": "top1",
+            "mode": "max",
+            "design": "one_at_a_time",
+            "seeds": list(seeds),
+            "base": TrialSpec().to_dict(),
+        },
         "plan": [
             {"trial_id": trial_key(arm, seed), "arm": arm, "factor": factor, "level": level, "seed": seed}
             for arm, factor, level, seed in plan
@@ -209,8 +220,19 @@ def _study(
             "straddling_groups": 0,
             "split_source": "builtin",
         },
-        "decodes": {"videos": videos, "clip_keys": 1, "decoded": videos, "reused": 0},
-        "hardware": {"nodes": 1, "cpus": 2, "gpus": 0, "processor": "x86_64"},
+        "launches": [
+            {"started": START.isoformat(), "seconds": 100.0, **clips, "decoded": videos, "reused": 0},
+            {"started": START.isoformat(), "seconds": 51.2, **clips, "decoded": 0, "reused": videos},
+        ],
+        "hardware": {
+            "nodes": 1,
+            "cpus": 2.0,
+            "gpus": 0,
+            "gpu": "none here",
+            "processor": "x86_64",
+            "memory_gib": 4.0,
+            "trials": "2 at a time",
+        },
     }
 
 

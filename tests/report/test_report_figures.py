@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from actrec.report.figures.curves import learning_curves, span
 from actrec.report.figures.effects import effects
 from actrec.report.figures.recall import recall_by_class, recall_change
 from actrec.report.figures.seeds import seeds
+from actrec.report.figures.window import window
 from actrec.report.tables import load
 from actrec.report.values import Report
+from actrec.report.words import unit
 from tests.report import tiny
 
 
@@ -23,7 +26,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 def test_effects_have_a_dot_an_interval_and_the_placebos_band(report: Report) -> None:
-    figure = effects([effect for effect in report.effects if effect.difference is not None], "points", 100)
+    figure = effects([effect for effect in report.effects if effect.difference is not None], unit("top1"))
     assert [trace.name for trace in figure.data] == ["a=x", "placebo"]
     hurts = figure.data[0]
     assert (hurts.x[0], hurts.y[0]) == (-25.0, 0)
@@ -35,17 +38,57 @@ def test_effects_have_a_dot_an_interval_and_the_placebos_band(report: Report) ->
 
 
 def test_an_effect_without_a_difference_draws_nothing_but_its_row(report: Report) -> None:
-    figure = effects(report.effects, "points", 100)
+    figure = effects(report.effects, unit("top1"))
     assert len(figure.data) == 2
     assert len(figure.layout.yaxis.ticktext) == 3
+
+
+def test_an_effect_without_an_interval_is_a_dot_alone(report: Report) -> None:
+    idle = dataclasses.replace(report.effects[0], difference=0.0, low=None, high=None)
+    (dot,) = effects([idle], unit("top1")).data
+    assert (dot.x[0], dot.error_x.visible) == (0.0, False)
+
+
+def test_an_outlier_is_an_arrow_at_the_edge_with_its_value(report: Report) -> None:
+    found = [
+        dataclasses.replace(report.effects[0], arm=f"a{i}", difference=x, low=x - 0.02, high=x + 0.02)
+        for i, x in enumerate((-0.8, -0.1, 0.05, 0.03))
+    ]
+    figure = effects(found, unit("top1"))
+    low, high = figure.layout.xaxis.range
+    # Without the first: from −12 to +7, and 6 % of these 19 on both sides.
+    assert (low, high) == pytest.approx((-12 - 1.14, 7 + 1.14))
+    arrow = figure.data[0]
+    assert (arrow.marker.symbol, arrow.text[0]) == ("triangle-left", "−80.0")
+    assert low < arrow.x[0] < -12
+    assert arrow.customdata[0][1] == "−80.0 [−82.0, −78.0]"
+    assert all(trace.marker.symbol == "triangle-down" for trace in figure.data[1:])
+    assert figure.layout.xaxis.ticktext == ("−10", "−5", "0", "+5")
+
+
+@pytest.mark.parametrize(
+    ("spans", "ends"),
+    [
+        ([(-9, -8), (1, 2), (1, 2)], (-9, 2)),  # of three none is an outlier
+        ([(-9, -8), (1, 5), (1, 2), (1, 2)], (-9, 5)),  # 9 is less than twice 5
+        ([(-9, -8), (1, 4), (1, 2), (1, 2)], (0, 4)),
+        ([(30, 40)] * 2 + [(-8, -7)] + [(0, 2)] * 5, (-8, 2)),
+        ([(0, 0)] * 4, (0, 0)),
+        ([], (0, 0)),
+    ],
+)
+def test_the_window_leaves_out_what_is_far(spans: list[tuple[float, float]], ends: tuple[int, int]) -> None:
+    shown = window(spans, 0.0)
+    pad = 0.06 * (ends[1] - ends[0]) or 1.0
+    assert (shown.low, shown.high) == pytest.approx((ends[0] - pad, ends[1] + pad))
 
 
 def test_a_panel_has_its_arm_its_band_and_the_baseline(report: Report) -> None:
     figure = learning_curves(report.curves, "a=x", "top1", span(report.curves, "top1"))
     assert figure is not None
-    assert [trace.name for trace in figure.data] == ["baseline, val", "seeds", "val"]
-    assert figure.data[0].y == pytest.approx((0.4, 0.7))
-    assert figure.data[2].y == (0.2, 0.9)
+    assert [trace.name for trace in figure.data] == ["seeds", "val", "baseline, val"]  # the last is on top
+    assert figure.data[2].y == pytest.approx((0.4, 0.7))
+    assert figure.data[1].y == (0.2, 0.9)
     own = learning_curves(report.curves, "baseline", "top1", (0, 1))
     assert own is not None
     # Up along the greatest seed, back along the least.
@@ -86,8 +129,17 @@ def test_one_dot_a_finished_trial(report: Report) -> None:
 
 
 def test_labels_are_shown_letter_by_letter() -> None:
-    assert style.arm_label("a", "<b>&", "a=<b>&").startswith("&lt;b&gt;&amp;<br>")
+    assert style.arm_label("a", "<b>&", "a=<b>&") == "a = &lt;b&gt;&amp;"
     assert style.arm_label("placebo", "1", "placebo") == "placebo"
+
+
+def test_an_arms_label_names_its_factor() -> None:
+    small = '<span style="font-size:10px">'
+    assert style.arm_label("augment", "hflip", "augment=hflip") == "augment = hflip"
+    assert style.arm_label("model.dropout", "0.5", "a") == f"dropout = 0.5<br>{small}model.dropout</span>"
+    assert style.arm_label("model.dropout × augment", "0.5 × crop", "a").startswith(
+        "dropout = 0.5 × augment = crop<br>"
+    )
 
 
 def test_figures_carry_no_style_of_plotlys_and_no_background(report: Report) -> None:

@@ -14,6 +14,7 @@ import pytest
 from actrec import cli_report
 from actrec.errors import LedgerError
 from actrec.report.page import NAVIGATION, build_report
+from actrec.spec import TrialSpec
 from tests.report import tiny
 from tests.report.example import SEEDS, write_example
 
@@ -71,7 +72,8 @@ def page(example: Path) -> Page:
 
 def test_the_first_screen_has_the_answer_and_a_row_for_every_change(page: Page) -> None:
     assert "Of 10 changes, 1 hurts (augment=hflip, −" in page.words
-    assert "0 help and 9 are inconclusive; the placebo moved" in page.words
+    assert "0 help and 9 are inconclusive; noise is ±" in page.words
+    assert "111 · one video is 0.9 points" in page.words
     assert page.words.count("● inconclusive") >= 10
     assert "▼ hurts" in page.words
 
@@ -117,7 +119,11 @@ def test_every_figure_has_a_label_and_traces(page: Page) -> None:
 
 
 def test_tables_have_captions_and_scoped_headings(page: Page) -> None:
-    assert page.count("table") == page.count("caption") > 5
+    tables = [attrs for tag, attrs in page.elements if tag == "figure" and attrs.get("class") == "table"]
+    regions = [attrs for tag, attrs in page.elements if attrs.get("class") == "scroll"]
+    assert page.count("table") == len(tables) == len(regions) > 5
+    assert all(attrs["aria-label"] and attrs["tabindex"] == "0" for attrs in regions)
+    assert page.count("figcaption") == page.count("figure")
     assert all(attrs.get("scope") in ("col", "row") for tag, attrs in page.elements if tag == "th")
 
 
@@ -233,12 +239,43 @@ def test_provenance_is_complete(page: Page) -> None:
         "python experiments/ablate_regularization.py",
         "4f2a9c1d0b7e, clean",
         "9b1c6a2e07d4",
-        "399 = 399 videos × 1 clip key",
+        "399 = 399 videos × 1 clip key; decoded 399, then 0",
+        "2 launches: 2026-03-01T09:00:00+00:00, 1 min 40 s; 2026-03-01T09:00:00+00:00, 51.2 s",
+        "1 worker, cpu, clip cache",
+        "1 node · 2 CPU cores · 0 GPUs · x86_64 · 4.0 GiB of memory · 2 at a time",
         "2 min 31 s",
         "torch 2.15.0",
-        "processor x86_64",
     ):
         assert expected in page.words
+
+
+def test_the_setup_is_in_plain_sight(page: Page) -> None:
+    spec = TrialSpec()
+    for expected in (
+        f"Model{spec.model.name}",
+        f"{spec.clip.num_frames} frames of {spec.clip.height} × {spec.clip.width} pixels",
+        f"learning rate {spec.optim.lr:g}",
+        f"{spec.optim.epochs}, all of them",
+        f"{spec.optim.batch_size} clips",
+        "Seeds0, 1, 2, 3, 4",
+    ):
+        assert expected in page.words
+
+
+def test_what_selects_on_validation_is_said_only_where_it_does(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    sentence = "Early stopping selects"
+    assert sentence not in Page(build_report(folder)).words
+    tiny.write_study(folder, study={"base": {"optim": {"epochs": 9, "patience": 3}}})
+    text = Page(build_report(folder)).words
+    assert sentence in text
+    assert "9 at most, stopped after 3 epochs without a better validation loss" in text
+
+
+def test_small_studies_say_so(page: Page, tmp_path: Path) -> None:
+    assert "Small study" not in page.words
+    text = Page(build_report(tiny.write_tiny(tmp_path))).words
+    assert "Small study: 2 seeds and 4 test videos. Only large effects can be told from noise." in text
 
 
 def test_neither_torch_nor_ray_is_loaded(example: Path) -> None:
@@ -256,6 +293,11 @@ def test_the_command_builds_the_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert arguments.run(arguments) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")
     assert (tmp_path / "index.html").exists()
+
+
+def test_the_page_stands_for_its_folder(tmp_path: Path) -> None:
+    page = build_report(tiny.write_tiny(tmp_path))
+    assert build_report(page) == page
 
 
 def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from sklearn.metrics import classification_report
 from actrec.errors import LedgerError
 from actrec.report.tables import at, load
 from actrec.report.values import Report
+from actrec.results.ledger import Ledger
 from tests.report import tiny
 
 
@@ -129,6 +130,86 @@ def test_trials_of_an_earlier_plan_are_kept_and_not_used(tmp_path: Path) -> None
     assert report.planned == 1
     assert [trial.trial_id for trial in report.trials if not trial.planned] == ["a0", "a1", "b1", "p0"]
     assert [arm.name for arm in report.arms] == ["baseline"]
+
+
+def test_two_plans_in_one_folder_do_not_mix(tmp_path: Path) -> None:
+    """The same study on data of 10 and of 6 classes: trials of two plans with the same names of arms."""
+    for classes, prefix in ((10, "ten"), (6, "six")):
+        ledger = Ledger(tmp_path)
+        ledger.claim()
+        for arm in ("baseline", "a=x", "a=only"):
+            scores = [1.0] + [0.0] * (classes - 1)
+            row = {"trial_id": f"{prefix}{arm[-1]}", "arm": arm, "factor": "a", "level": "x", "seed": 0}
+            result = {"status": "ok", "val_top1": classes / 10, "test_top1": 1.0, "n_test": classes}
+            prediction = {"video_id": "v", "group": "g", "fold": 0, "label": 0, "scores": scores}
+            epoch = {"epoch": 1, "split": "val", "metric": "top1", "value": classes / 10}
+            ledger.append(row | result, [epoch], [prediction])
+        ledger.compact()
+    plan = [
+        {"trial_id": "sixe", "arm": "baseline", "factor": "", "level": "", "seed": 0},
+        # Another design has the same trial as another arm: the plan says which.
+        {"trial_id": "sixx", "arm": "b=y", "factor": "b", "level": "y", "seed": 3},
+    ]
+    tiny.write_study(tmp_path, plan=plan, manifest={"class_names": list("abcdef")})
+    tiny.write_effects(
+        tmp_path,
+        tiny.effect_row(arm="a=only"),
+        tiny.effect_row(arm="b=y", factor="old", level="old"),
+    )
+    report = load(tmp_path)
+    assert report.class_names == tuple("abcdef")
+    assert {name: outcome.confusion.shape for name, outcome in report.outcomes.items()} == {
+        "baseline": (6, 6),
+        "b=y": (6, 6),
+    }
+    assert {curve.arm: curve.mean for curve in report.curves} == {"baseline": (0.6,), "b=y": (0.6,)}
+    assert [(e.arm, e.factor, e.level) for e in report.effects] == [("b=y", "b", "y")]
+    assert [(t.arm, t.factor, t.level, t.seed) for t in report.trials if t.trial_id == "sixx"] == [
+        ("b=y", "b", "y", 3)
+    ]
+    assert (report.planned, report.n_test, report.seeds) == (2, 6, [0, 3])
+    assert sum(not trial.planned for trial in report.trials) == 4
+
+
+def test_effects_of_more_seeds_than_have_finished_are_of_another_plan(tmp_path: Path) -> None:
+    tiny.write_ledger(tmp_path, ["b0", "a0"])
+    tiny.write_study(tmp_path)
+    tiny.write_effects(tmp_path, tiny.effect_row(n_seeds=2))
+    found = load(tmp_path).effects[0]
+    assert (found.arm, found.verdict) == ("a=x", "not yet")
+
+
+def test_an_arm_that_took_no_effect_has_no_interval(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    tiny.write_effects(folder, tiny.effect_row(difference=0.0, verdict="took no effect"))
+    found = load(folder).effects[0]
+    assert (found.verdict, found.difference) == ("took no effect", 0.0)
+    assert (found.low, found.high, found.p, found.p_adjusted) == (None, None, None, None)
+
+
+def test_one_seed_is_not_judged(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    nothing = {"low": None, "high": None, "p": None, "p_adjusted": None}
+    tiny.write_effects(folder, tiny.effect_row(**nothing, verdict="inconclusive"))
+    found = load(folder).effects[0]
+    assert (found.verdict, found.difference) == ("not judged (one seed)", -0.25)
+
+
+def test_further_metrics_have_a_fixed_order(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    sizes = {"loss": 0.9, "macro_f1": 0.1, "top5": 0.5}
+    tiny.write_effects(folder, *(tiny.effect_row(metric=name, difference=d) for name, d in sizes.items()))
+    assert [effect.metric for effect in load(folder).further] == ["top5", "macro_f1", "loss"]
+
+
+def test_settings_are_those_that_the_baseline_ran_with(tmp_path: Path) -> None:
+    tiny.write_study(tmp_path, study={"base": {"optim": {"lr": 0.1}}})
+    assert load(tmp_path).settings == {"optim": {"lr": 0.1}}
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    row = {"trial_id": "b0", "arm": "baseline", "factor": "", "level": "", "seed": 0, "status": "ok"}
+    ledger.append(row | {"spec": '{"optim": {"lr": 0.5}}'}, [], [])
+    assert load(tmp_path).settings == {"optim": {"lr": 0.5}}
 
 
 def test_an_arm_whose_seeds_all_failed_has_no_result(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from actrec.report import words
 from actrec.report.tables import load
-from actrec.report.values import Effect, Report
+from actrec.report.values import ONE_SEED, Effect, Report
 from tests.report import tiny
 
 
@@ -16,7 +16,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return load(tiny.write_tiny(tmp_path_factory.mktemp("tiny")))
 
 
-def effect(arm: str, verdict: str, difference: float | None) -> Effect:
+def effect(arm: str, verdict: str, difference: float | None, half: float | None = None) -> Effect:
     return Effect(
         arm=arm,
         factor="f",
@@ -26,13 +26,15 @@ def effect(arm: str, verdict: str, difference: float | None) -> Effect:
         n_failed=0,
         verdict=verdict,
         difference=difference,
+        low=None if half is None or difference is None else difference - half,
+        high=None if half is None or difference is None else difference + half,
     )
 
 
 def test_the_answer_counts_every_change_and_the_placebo_apart(report: Report) -> None:
     assert words.answer(report) == (
         "Of 2 changes, 1 hurts (a=x, −25.0 points), 0 help and 1 is not judged yet; "
-        "the placebo moved 0.0 points (noise)."
+        "noise is ± 10.0 points (placebo: 0.0)."
     )
 
 
@@ -44,9 +46,28 @@ def test_the_answer_names_the_three_largest(report: Report) -> None:
 
 
 def test_a_placebo_with_a_verdict_is_not_called_noise(report: Report) -> None:
-    found = (effect("a", "inconclusive", 0.01), effect("placebo", "hurts", -0.08))
+    found = (effect("a", "inconclusive", 0.01), effect("placebo", "hurts", -0.08, half=0.046))
     answer = words.answer(dataclasses.replace(report, effects=found))
-    assert answer.endswith("1 is inconclusive; the placebo moved −8.0 points (hurts!).")
+    assert answer.endswith("1 is inconclusive; noise is ± 4.6 points (placebo: −8.0, hurts!).")
+
+
+def test_arms_that_took_no_effect_did_nothing(report: Report) -> None:
+    found = (effect("a", "inconclusive", 0.01), *(effect(f"b{i}", "took no effect", 0.0) for i in range(2)))
+    assert words.answer(dataclasses.replace(report, effects=found)) == (
+        "Of 3 changes, 0 hurt, 0 help, 1 is inconclusive and 2 did nothing."
+    )
+
+
+def test_one_seed_judges_nothing(report: Report) -> None:
+    alone = (effect("a", ONE_SEED, 0.2), effect("b", ONE_SEED, -0.1), effect("placebo", ONE_SEED, -0.03))
+    assert words.answer(dataclasses.replace(report, effects=alone)) == (
+        "Of 2 changes, none is judged: one seed cannot tell an effect from noise; "
+        "the placebo moved −3.0 points."
+    )
+    mixed = (effect("a", ONE_SEED, 0.2), effect("b", "took no effect", 0.0))
+    assert words.answer(dataclasses.replace(report, effects=mixed)) == (
+        "Of 2 changes, 0 hurt, 0 help, 1 is not judged (one seed) and 1 did nothing."
+    )
 
 
 def test_the_answer_before_any_verdict(report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Learning curves: one small panel an arm, the baseline behind each."""
+"""Learning curves: one small panel an arm, the baseline in each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ def learning_curves(
     curves: Sequence[Curve], arm: str, metric: str, span: tuple[float, float]
 ) -> go.Figure | None:
     """One arm's validation and training curves of one metric, means over its seeds, with the band from the
-    least to the greatest seed on validation; the baseline's validation curve lies behind them.
+    least to the greatest seed on validation. The baseline's validation curve is dashed and on top, so that
+    neither hides the other.
 
     Args:
         span: ends of the y axis, the same for all panels that are to be compared.
@@ -32,8 +33,6 @@ def learning_curves(
         hovermode="x unified",
     )
     colour = style.BLUE if arm == BASELINE else style.ORANGE
-    if arm != BASELINE and (BASELINE, "val") in chosen:
-        _line(fig, chosen[BASELINE, "val"], "baseline, val", color=style.BLUE, width=2)
     if (arm, "val") in chosen:
         curve = chosen[arm, "val"]
         fig.add_scatter(
@@ -49,6 +48,8 @@ def learning_curves(
         _line(fig, curve, "val", color=colour, width=2.5)
     if (arm, "train") in chosen:
         _line(fig, chosen[arm, "train"], "train", color=style.GREY, width=1.5, dash="dot")
+    if arm != BASELINE and (BASELINE, "val") in chosen:
+        _line(fig, chosen[BASELINE, "val"], "baseline, val", color=style.BLUE, width=2, dash="dash")
     return fig
 
 

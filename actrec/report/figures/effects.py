@@ -7,62 +7,70 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from actrec.report.figures import style
+from actrec.report.figures.window import window
 from actrec.report.values import PLACEBO, Effect
+from actrec.report.words import Unit
 
 
-def effects(found: Sequence[Effect], unit: str, scale: float) -> go.Figure:
+def effects(found: Sequence[Effect], unit: Unit) -> go.Figure:
     """A dot and an interval for each effect, the first on top; the zero line is the baseline.
+
+    An effect far outside the others' range is an arrow at the edge, with its value. An effect without an
+    interval (one seed, or an arm that took no effect) is a dot alone.
 
     Args:
         found: effects on one metric.
-        unit: of the axis, such as ``"points"``.
-        scale: what turns a difference into that unit, such as 100.
+        unit: of the axis.
     """
+    drawn = [(row, effect) for row, effect in enumerate(found) if effect.difference is not None]
+    spans = [tuple(unit.scale * x for x in _span(effect)) for _, effect in drawn]
+    shown = window([(low, high) for low, high in spans], 0.0)
     fig = style.figure(
         height=80 + 33 * max(len(found), 1),
-        xaxis={
-            "title": {"text": f"{unit}, on test"},
-            "zeroline": False,
-        },
+        xaxis={"title": {"text": f"{unit.name}, on test"}, "zeroline": False} | shown.axis(signed=True),
         yaxis=style.rows([style.arm_label(e.factor, e.level, e.arm) for e in found]),
     )
-    for row, effect in enumerate(found):
-        if effect.difference is None:
-            continue
-        low, high = _or(effect.low, effect.difference), _or(effect.high, effect.difference)
-        if effect.arm == PLACEBO:
+    for (row, effect), (low, high) in zip(drawn, spans, strict=True):
+        x = unit.scale * (effect.difference or 0.0)
+        if effect.arm == PLACEBO and effect.low is not None:
             fig.add_vrect(
-                x0=scale * low,
-                x1=scale * high,
-                fillcolor=style.rgba(style.PURPLE, 0.18),
-                line_width=0,
-                layer="below",
+                x0=low, x1=high, fillcolor=style.rgba(style.PURPLE, 0.18), line_width=0, layer="below"
             )
         mark = style.mark(effect.verdict)
         colour = style.PURPLE if effect.arm == PLACEBO else mark.colour
-        fig.add_scatter(
-            x=[scale * effect.difference],
-            y=[row],
-            name=style.text(effect.arm),
-            mode="markers",
-            marker={"color": colour, "symbol": mark.symbol, "size": 11},
-            error_x={
+        dot = {
+            "x": [x],
+            "mode": "markers",
+            "marker": {"color": colour, "symbol": mark.symbol, "size": 11},
+            "error_x": {
                 "type": "data",
                 "symmetric": False,
-                "array": [scale * (high - effect.difference)],
-                "arrayminus": [scale * (effect.difference - low)],
+                "array": [high - x],
+                "arrayminus": [x - low],
                 "color": colour,
                 "thickness": 2,
                 "width": 5,
+                "visible": effect.low is not None,
             },
-            customdata=[[style.text(effect.arm), scale * low, scale * high, style.text(effect.verdict)]],
-            hovertemplate="%{customdata[0]}: %{x:+.2f} [%{customdata[1]:+.2f}, %{customdata[2]:+.2f}] "
-            + style.text(unit)
-            + "<br>%{customdata[3]}<extra></extra>",
+        }
+        number = f"{unit.signed(effect.difference)} {unit.interval(effect.low, effect.high)}"
+        fig.add_scatter(
+            y=[row],
+            name=style.text(effect.arm),
+            customdata=[[style.text(effect.arm), number.removesuffix(" –"), style.text(effect.verdict)]],
+            hovertemplate="%{customdata[0]}: %{customdata[1]} "
+            + style.text(unit.name)
+            + "<br>%{customdata[2]}<extra></extra>",
+            **(shown.arrow(x, unit.signed(effect.difference), colour) if shown.side(x) else dot),
         )
     fig.add_vline(x=0, line={"color": style.GREY, "width": 1.5, "dash": "dot"}, layer="below")
     return fig
 
 
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+def _span(effect: Effect) -> tuple[float, float]:
+    """The ends of the interval; the difference twice where there is none."""
+    middle = effect.difference or 0.0
+    return (
+        middle if effect.low is None else effect.low,
+        middle if effect.high is None else effect.high,
+    )

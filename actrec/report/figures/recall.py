@@ -16,9 +16,10 @@ def recall_by_class(baseline: Outcome, best: Outcome | None, class_names: Sequen
     """Recall of every class, a row each, the rarest on top: baseline and best arm, joined by a line."""
     support = baseline.confusion.sum(axis=1)
     order = np.argsort(support, kind="stable")
-    shown = [(baseline, style.BLUE, "circle")]
+    # The baseline is a ring around the other's mark where they coincide.
+    shown = [(baseline, style.BLUE, "circle-open", 15)]
     if best is not None:
-        shown.append((best, style.ORANGE, "diamond"))
+        shown.append((best, style.ORANGE, "diamond", 9))
     labels = [
         f"{style.text(class_names[k])} {style.small(f'n={int(support[k]) // baseline.n_seeds}')}"
         for k in order
@@ -40,13 +41,13 @@ def recall_by_class(baseline: Outcome, best: Outcome | None, class_names: Sequen
             hoverinfo="skip",
             showlegend=False,
         )
-    for outcome, colour, symbol in shown:
+    for outcome, colour, symbol, size in shown:
         fig.add_scatter(
             x=[100 * outcome.recall[k] for k in order],
             y=list(range(len(order))),
             name=style.text(outcome.arm),
             mode="markers",
-            marker={"color": colour, "symbol": symbol, "size": 10},
+            marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 2.5, "color": colour}},
             customdata=[style.text(class_names[k]) for k in order],
             hovertemplate="%{customdata}: %{x:.1f} %",
         )
@@ -84,7 +85,7 @@ def recall_change(outcomes: Sequence[Outcome], arms: Sequence[Arm], class_names:
             [0.5, style.rgba(better, 0)],
             [1, style.rgba(better, 0.8)],
         ],
-        colorbar={"title": {"text": "points"}, "thickness": 10, "outlinewidth": 0},
+        colorbar={"title": {"text": "points", "side": "right"}, "thickness": 10, "outlinewidth": 0},
         xgap=1,
         ygap=1,
         text=[[_signed(cell) for cell in row] for row in change],

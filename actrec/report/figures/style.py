@@ -8,6 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from actrec.study.designs import JOIN
+
 # Okabe and Ito (2008), "Color universal design": told apart with every common colour vision. Its yellow and
 # its black are left out, since each vanishes on one of the two page backgrounds.
 BLUE, GREEN = "#0072b2", "#009e73"
@@ -45,10 +47,16 @@ def text(value: str) -> str:
 
 
 def arm_label(factor: str, level: str, arm: str) -> str:
-    """A tick label of two lines for a change, of one for the baseline and the placebo."""
+    """A tick label: ``dropout = 0.5`` and, where that says more, ``model.dropout`` in small print below."""
     if not factor or not level or arm in ("baseline", "placebo"):
         return text(arm)
-    return f"{text(level)}<br>{small(text(factor))}"
+    paths, levels = factor.split(JOIN), level.split(JOIN)
+    if len(paths) != len(levels):
+        return text(arm)
+    short = JOIN.join(
+        f"{path.rpartition('.')[2]} = {value}" for path, value in zip(paths, levels, strict=True)
+    )
+    return f"{text(short)}<br>{small(text(factor))}" if "." in factor else text(short)
 
 
 def small(label: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actrec.metrics import DIRECTIONS
 from actrec.report import words
 from actrec.report.figures.confusion import confusion_matrix
 from actrec.report.figures.curves import learning_curves, span
@@ -9,7 +10,7 @@ from actrec.report.figures.recall import recall_by_class, recall_change
 from actrec.report.figures.seeds import seeds
 from actrec.report.markup import Child, Html, el
 from actrec.report.sections.parts import Cell, Column, note, plot, section, table
-from actrec.report.values import BASELINE, Arm, ClassReport, ClassRow, Report
+from actrec.report.values import BASELINE, Arm, Best, ClassReport, ClassRow, Report
 
 
 def arms(report: Report) -> Html:
@@ -51,7 +52,7 @@ def curves(report: Report) -> Html:
     if not report.curves:
         return section("curves", "Learning curves", note("No trial has finished an epoch yet."))
     keys = {
-        "baseline": "baseline, validation",
+        "baseline": "baseline, validation (dashed over an arm's)",
         "arm": "arm, validation: mean over seeds, band from least to greatest",
         "train": "arm, training",
     }
@@ -64,7 +65,8 @@ def curves(report: Report) -> Html:
         class_="legend",
     )
     metrics = {curve.metric: None for curve in report.curves if curve.split == "val"}
-    ordered = sorted(metrics, key=lambda metric: (metric != "top1", metric))
+    order = list(DIRECTIONS)
+    ordered = sorted(metrics, key=lambda metric: order.index(metric) if metric in order else len(order))
     panels = [(metric, _panels(report, metric)) for metric in ordered]
     return section(
         "curves",
@@ -143,7 +145,9 @@ def classes(report: Report) -> Html:
     return section(
         "classes",
         "Classes",
-        note(f"Baseline and best change on validation ({report.best.arm}).") if report.best else None,
+        note(f"Baseline and best change on validation: {_judged(report, report.best)}.")
+        if report.best
+        else None,
         el("div", figures, class_="split figures"),
         el("div", [_class_report(found) for found in report.class_reports.values()], class_="split even"),
     )
@@ -178,9 +182,15 @@ def _best(report: Report) -> str:
         return ""
     against = "" if report.best.baseline is None else f" (baseline {words.percent(report.best.baseline)})"
     return (
-        f"The best change is {report.best.arm}: it has the highest mean top-1 on the validation split, "
-        f"{words.percent(report.best.val_top1)}{against}. It was not selected on the test split. "
+        f"The best change is {_judged(report, report.best)}: it has the highest mean top-1 on the validation "
+        f"split, {words.percent(report.best.val_top1)}{against}. It was not selected on the test split. "
     )
+
+
+def _judged(report: Report, best: Best) -> str:
+    """The best change with its verdict: best on validation is not yet better."""
+    effect = report.effect(best.arm)
+    return f"{best.arm} ({effect.verdict} on test)" if effect else best.arm
 
 
 def _mean(arm: Arm, name: str) -> Cell:

@@ -57,18 +57,19 @@ def table(
 ) -> Html:
     """A table that can be sorted by any column; the first cell of a row is its heading.
 
-    It scrolls on its own where it is wider than the screen, by keyboard too. Rows of ``foot`` stay below.
+    Where it is wider than the screen it scrolls below its caption, by keyboard too. Rows of ``foot`` stay
+    below the others.
     """
     head = el("tr", [el("th", column.title, scope="col", class_=_kind(column)) for column in columns])
     whole = el(
         "table",
-        el("caption", caption),
         el("thead", head),
         el("tbody", [_row(columns, row) for row in rows]),
         el("tfoot", [_row(columns, row) for row in foot]) if foot else None,
         class_="sortable",
     )
-    return el("div", whole, class_="scroll", role="region", aria_label=caption, tabindex=0)
+    frame = el("div", whole, class_="scroll", role="region", aria_label=caption, tabindex=0)
+    return el("figure", el("figcaption", caption), frame, class_="table")
 
 
 def plot(ident: str, figure: go.Figure, label: str, caption: Child = None, *, wide: bool = False) -> Html:

@@ -11,8 +11,13 @@ from actrec.report.markup import Child, Html, el
 from actrec.report.sections.parts import Cell, Column, facts, note, section, table, text_columns
 from actrec.report.sections.verdicts import videos
 from actrec.report.tables import at
-from actrec.report.values import Report, Trial
+from actrec.report.values import Launch, Report, Trial
 
+SPLITS = {
+    "builtin": "those of the built-in data set",
+    "official": "official, as the data set names them",
+    "cut": "cut by actrec, whole groups together",
+}
 STATUS = {"ok": "✓ ok", "failed": "✗ failed", "waiting": "○ not yet run"}
 
 
@@ -57,24 +62,26 @@ def _undecodable(report: Report) -> str:
 def plan(report: Report) -> Html:
     """Every trial with its status, those not yet run too."""
     columns = [
-        *text_columns("Trial", "Arm"),
+        Column("Arm"),
         Column("Seed", number=True),
         Column("Status"),
         Column("Epochs", number=True),
         Column("Top-1, val", number=True),
         Column("Top-1, test", number=True),
         Column("Time", number=True),
+        Column("Trial"),
     ]
+    rows = f"{len(report.trials)} rows" if len(report.trials) != 1 else "1 row"
     beside = len(report.trials) - report.planned
     return section(
         "plan",
         "Plan",
         el(
             "div",
-            table("Every trial of the study", columns, [_trial(t) for t in report.trials]),
+            table(f"Every trial of the study, {rows}", columns, [_trial(t) for t in report.trials]),
             class_="tall",
         ),
-        note(f"{words.count(beside, 'trial is', 'trials are')} of an earlier plan: kept, not used here.")
+        note(f"{words.count(beside, 'trial is', 'trials are')} of another plan: kept, in no number here.")
         if beside
         else None,
     )
@@ -83,7 +90,6 @@ def plan(report: Report) -> Html:
 def _trial(trial: Trial) -> Sequence[Child | Cell]:
     status = STATUS[trial.status] + ("" if trial.planned else ", not in this plan")
     return [
-        el("code", trial.trial_id),
         trial.arm,
         Cell(str(trial.seed), trial.seed),
         el("span", status, class_=f"status {trial.status}"),
@@ -91,6 +97,7 @@ def _trial(trial: Trial) -> Sequence[Child | Cell]:
         Cell(words.percent(trial.val_top1), trial.val_top1),
         Cell(words.percent(trial.test_top1), trial.test_top1),
         Cell(words.duration(trial.seconds), trial.seconds),
+        el("code", trial.trial_id),
     ]
 
 
@@ -115,7 +122,7 @@ def data(report: Report) -> Html:
         facts(
             [
                 ("Videos", videos(report)),
-                ("Splits", report.data.split_source),
+                ("Splits", SPLITS.get(report.data.split_source or "", report.data.split_source)),
                 ("Groups on both sides of a split", None if groups is None else str(groups)),
             ]
         ),
@@ -131,16 +138,6 @@ def provenance(report: Report, folder: Path) -> Html:
     revision = at(study, "git.revision", str, None)
     dirty = at(study, "git.dirty", bool, None)
     state = {True: " with uncommitted changes", False: ", clean", None: ""}[dirty]
-    decodes = report.decodes
-    needed = None
-    if decodes.videos is not None and decodes.clip_keys is not None:
-        needed = (
-            f"{decodes.videos * decodes.clip_keys:,} = {words.count(decodes.videos, 'video')} × "
-            f"{words.count(decodes.clip_keys, 'clip key')}"
-        )
-        if decodes.decoded is not None and decodes.reused is not None:
-            needed += f": {decodes.decoded:,} decoded, {decodes.reused:,} found in the cache"
-    seeds = sorted({trial.seed for trial in report.trials if trial.planned})
     wall = study.get("wall_seconds")
     command = at(study, "command", str, None) or " ".join(map(str, at(study, "command", list, [])))
     files = [
@@ -160,13 +157,15 @@ def provenance(report: Report, folder: Path) -> Html:
                 ("Git revision", [el("code", revision), state] if revision else None),
                 ("Manifest", at(study, "manifest.path", str, None)),
                 ("Manifest digest", _code(at(study, "manifest.digest", str, None))),
-                ("Decodes", needed),
-                ("Seeds", ", ".join(map(str, seeds))),
+                ("Launches", _launches(report.launches)),
+                ("Decodes", _decodes(report.launches)),
+                ("Trained on", _conditions(report)),
+                ("Seeds", ", ".join(map(str, report.seeds))),
                 ("Started", at(study, "started", str, None)),
                 ("Ended", at(study, "ended", str, None)),
                 ("Wall time", words.duration(wall) if isinstance(wall, int | float) else None),
                 ("Versions", _line(at(study, "versions", dict, {}))),
-                ("Hardware", _line(at(study, "hardware", dict, {}))),
+                ("Hardware", _hardware(at(study, "hardware", dict, {}))),
             ],
             kind="record",
         ),
@@ -179,6 +178,58 @@ def provenance(report: Report, folder: Path) -> Html:
         if "study" in study
         else None,
     )
+
+
+def _launches(launches: Sequence[Launch]) -> str | None:
+    """When each began and how long it took."""
+    each = [
+        f"{launch.started}, {words.duration(launch.seconds)}" if launch.started else "time not recorded"
+        for launch in launches
+    ]
+    return f"{words.count(len(each), 'launch', 'launches')}: {'; '.join(each)}" if each else None
+
+
+def _decodes(launches: Sequence[Launch]) -> str | None:
+    """What the study needs decoded, and in which launch it was."""
+    if not launches:
+        return None
+    most = max(launches, key=lambda launch: launch.videos * launch.clip_keys)
+    decoded, reused = (
+        ", then ".join(f"{getattr(launch, name):,}" for launch in launches) for name in ("decoded", "reused")
+    )
+    return (
+        f"{most.videos * most.clip_keys:,} = {words.count(most.videos, 'video')} × "
+        f"{words.count(most.clip_keys, 'clip key')}; decoded {decoded}; found in the cache {reused}"
+    )
+
+
+def _conditions(report: Report) -> str | None:
+    """What all finished trials were trained on; None where that is unknown or not one thing."""
+    found = {trial.conditions for arm in report.arms for trial in arm.finished}
+    one = found.pop() if len(found) == 1 else None
+    if one is None:
+        return None
+    feed = {"cache": "clip cache", "stream": "streamed from the videos"}.get(one.feed, one.feed)
+    return f"{words.count(one.workers, 'worker')}, {one.device}, {feed}"
+
+
+def _hardware(found: Mapping[str, object]) -> str:
+    """The cluster in words; what has no words here keeps its key."""
+    counts = {"nodes": "node", "cpus": "CPU core", "gpus": "GPU"}
+    plain = ("processor", "trials")
+    parts = []
+    for name, value in found.items():
+        if name in counts and isinstance(value, int | float):
+            parts.append(words.count(round(value), counts[name]))
+        elif name == "memory_gib":
+            parts.append(f"{value} GiB of memory")
+        elif name in plain:
+            parts.append(str(value))
+        elif name != "gpu":
+            parts.append(f"{name.replace('_', ' ')} {value}")
+        elif value != "none here":
+            parts.append(str(value))
+    return " · ".join(parts)
 
 
 def _number(n: int) -> Cell:

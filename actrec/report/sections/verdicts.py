@@ -8,13 +8,16 @@ from actrec.report import words
 from actrec.report.figures.effects import effects as effect_plot
 from actrec.report.markup import Child, Html, el
 from actrec.report.sections.parts import Cell, Column, banner, facts, note, pill, plot, section, table
+from actrec.report.tables import at
 from actrec.report.values import PLACEBO, Effect, Report
+from actrec.stats.effects import IDLE
+
+FEW_SEEDS, FEW_VIDEOS = 3, 50  # below these the page warns; with 50 test videos one is 2 points
 
 
 def header(report: Report) -> Html:
     """The study's name, its answer in one sentence, and its size."""
     ok, failed, waiting = (report.count(status) for status in ("ok", "failed", "waiting"))
-    seeds = sorted({trial.seed for trial in report.trials if trial.planned})
     trials = f"{ok} of {report.planned} ok · {failed} failed" + (f" · {waiting} not run" if waiting else "")
     return el(
         "header",
@@ -24,12 +27,19 @@ def header(report: Report) -> Html:
         facts(
             [
                 ("Trials", trials),
-                ("Seeds", f"{len(seeds)} for each arm" if seeds else None),
+                ("Seeds", f"{len(report.seeds)} for each arm" if report.seeds else None),
                 ("Videos", videos(report)),
+                ("Test videos", _test_videos(report)),
                 ("Verdicts on", f"{words.metric_name(report.metric)}, test split"),
             ]
         ),
     )
+
+
+def _test_videos(report: Report) -> str | None:
+    if not report.n_test:
+        return None
+    return f"{report.n_test:,} · one video is {100 / report.n_test:.1f} points"
 
 
 def videos(report: Report) -> str | None:
@@ -53,6 +63,11 @@ def banners(report: Report) -> list[Html]:
         link = el("a", "see failures", href="#failures")
         text = f"{words.count(failed, 'trial')} failed; the arms are judged without: "
         found.append(banner(text, link, ".", kind="warn"))
+    few = [words.count(len(report.seeds), "seed")] * (0 < len(report.seeds) < FEW_SEEDS)
+    few += [words.count(report.n_test or 0, "test video")] * (0 < (report.n_test or 0) < FEW_VIDEOS)
+    if few:
+        text = f"Small study: {' and '.join(few)}. Only large effects can be told from noise."
+        found.append(banner(text))
     placebo = report.effect(PLACEBO)
     if placebo is not None and placebo.decided:
         text = f"The placebo changes nothing, yet “{placebo.verdict}”: distrust the other verdicts too."
@@ -71,26 +86,27 @@ def answer(report: Report) -> Html:
     banded = any(effect.arm == PLACEBO and effect.low is not None for effect in shown)
     drawn: Child = None
     if shown:
+        figure = effect_plot(shown, unit)
+        far = any(trace.text for trace in figure.data)
         drawn = plot(
             "effect-plot",
-            effect_plot(shown, unit.name, unit.scale),
+            figure,
             "Differences from the baseline on the test split with their intervals; the table "
             "of verdicts holds the same numbers.",
             [
                 "Mean paired differences from the baseline (dotted line), with their intervals. ",
-                "The purple band is the placebo's interval: the noise floor." if banded else None,
+                "An arrow at the edge is an arm far outside, with its value. " if far else None,
+                "The purple band is the placebo's interval: the seed noise of this study, pooled over all "
+                "arms."
+                if banded
+                else None,
             ],
         )
-    explained = note(
-        "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. "
-        "Models are selected on the validation split; every number here is of the test split. "
-        "Each interval stands for itself; p and the verdict are corrected for the number of changes."
-    )
     further = {effect.metric: None for effect in report.further}
     return section(
         "answer",
         "Verdicts",
-        el("div", el("div", _table(report.effects, report.metric), explained), drawn, class_="split"),
+        el("div", el("div", _table(report.effects, report.metric), _notes(report)), drawn, class_="split"),
         [
             el(
                 "details",
@@ -100,6 +116,27 @@ def answer(report: Report) -> Html:
             for metric in further
         ],
     )
+
+
+def _notes(report: Report) -> list[Html]:
+    """How the verdicts come about, in as far as it is so in this study."""
+    stopped = at(report.settings, "optim.patience", int, 0) > 0
+    idle = any(effect.verdict == IDLE for effect in report.effects)
+    return [
+        note(
+            "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. ",
+            "Early stopping selects a trial's epoch on the validation split. " if stopped else None,
+            "Every number here is of the test split.",
+        ),
+        note(
+            "An interval may exclude 0 while the verdict is inconclusive: each interval stands for one "
+            "comparison, while p and the verdict are corrected for all of them (Holm). ",
+            "The placebo is judged by its own p. " if report.effect(PLACEBO) else None,
+            f"“{IDLE}”: the arm computed exactly what the baseline did, so there is nothing to judge."
+            if idle
+            else None,
+        ),
+    ]
 
 
 def _table(effects: Sequence[Effect], metric: str) -> Html:
@@ -117,7 +154,10 @@ def _table(effects: Sequence[Effect], metric: str) -> Html:
         [
             effect.factor or effect.arm,
             _level(effect),
-            Cell(el("strong", unit.signed(effect.difference)), effect.difference),
+            Cell(
+                [el("strong", unit.signed(effect.difference)), el("span", f" {unit.name}", class_="unit")],
+                effect.difference,
+            ),
             Cell(unit.interval(effect.low, effect.high), effect.low),
             Cell(words.p_value(effect.p_adjusted), effect.p_adjusted),
             Cell(_seeds(effect), effect.n_seeds),
