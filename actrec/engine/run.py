@@ -306,10 +306,11 @@ class _Launch:
         record = self._earlier | plan_part | self._record
         if self._record:  # something ran
             seconds = round(time.monotonic() - self._started, 1)
-            launch = {"started": self._record["started"], "seconds": seconds} | decode_record(self._filled)
+            decodes = decode_record(self._filled)
+            launch = {"started": self._record["started"], "seconds": seconds} | decodes
             launches = [*self._earlier.get("launches", []), launch]
             record["launches"] = launches
-            record["decodes"] = launch | {"decoded": sum(entry["decoded"] for entry in launches)}
+            record["decodes"] = decodes | {"decoded": sum(entry["decoded"] for entry in launches)}
             record["wall_seconds"] = sum(entry["seconds"] for entry in launches)
             if ended:
                 record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
