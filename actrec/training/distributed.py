@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from actrec.errors import TrialError
 from actrec.training.tally import Tally, merge
+
+T = TypeVar("T")
 
 
 def replicate(model: nn.Module, device: torch.device, world_size: int) -> nn.Module:
@@ -47,6 +52,17 @@ def average_buffers(model: nn.Module, world_size: int) -> None:
         if buffer.is_floating_point():
             distributed.all_reduce(buffer)
             buffer /= world_size
+
+
+def from_first(make: Callable[[], T], rank: int, world_size: int) -> T:
+    """What ``make`` gives on rank 0, on every worker."""
+    if world_size == 1:
+        return make()
+    made: list[T | None] = [None if rank else make()]
+    distributed.broadcast_object_list(made, src=0)
+    (given,) = made
+    assert given is not None
+    return given
 
 
 def union(tally: Tally, world_size: int) -> Tally:

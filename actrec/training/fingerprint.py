@@ -1,14 +1,16 @@
 """Did the knob take effect? A hash of what the program really consumed, not of what it was told.
 
-Two arms of a study with the same fingerprint trained the same thing, whatever their specifications say.
-The placebo is made so as to leave it alone.
+It begins with what holds for the whole trial and is then extended by the clips of every epoch, each batch of
+them as the model saw it. Two arms of a study with the same fingerprint trained on the same thing in the same
+way, whatever their specifications say. The placebo is made so as to leave it alone, unless early stopping
+ends it at another epoch than its baseline.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,8 +24,11 @@ from actrec.training.optim import lr_factor
 PROBE_CLIPS = 4  # of the first batch: enough to show dropout, heads, weights; too few to cost anything
 PLACEBO = 1e-6  # relative change of the weights
 
+# 2⁶⁴ over the golden ratio, as a signed number: its multiples spread evenly (Knuth, TAOCP 3, section 6.4).
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 
-def fingerprint(
+
+def begin(
     *,
     inputs: Tensor,
     probe_loss: float,
@@ -32,11 +37,10 @@ def fingerprint(
     spec: OptimSpec,
     steps_per_epoch: int,
 ) -> str:
-    """SHA-256, 64 hexadecimal digits, of a trial at its first step.
+    """The fingerprint of a trial at its first step: SHA-256, 64 hexadecimal digits.
 
     Args:
-        inputs: the first augmented batch, float32 (B, 3, T, h, w); every fourth pixel of every fourth line
-            enters, in steps of 1/64.
+        inputs: the first augmented batch, float32 (B, 3, T, h, w); its shape enters.
         probe_loss: the training loss of a few of them in train mode, before any placebo; five digits enter.
             It shows what no list of settings could: dropout, attention heads, frozen statistics, smoothing.
         optimizer: its class and the hyper-parameters of its groups, and the names and shapes trained.
@@ -63,10 +67,35 @@ def fingerprint(
         "probe_loss": f"{probe_loss:.5g}",
         "inputs": list(inputs.shape),
     }
-    pixels = (inputs[..., ::4, ::4] * 64).round().to("cpu", torch.int16)
-    digest = hashlib.sha256(json.dumps(consumed, sort_keys=True).encode())
-    digest.update(pixels.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return _sha256(consumed)
+
+
+def extend(fingerprint: str, video_ids: Sequence[Sequence[str]], sums: Sequence[int]) -> str:
+    """The fingerprint after one more epoch.
+
+    Args:
+        video_ids: those of each batch, in the order in which they were trained on.
+        sums: :func:`pixel_sum` of each batch.
+    """
+    return _sha256([fingerprint, [list(ids) for ids in video_ids], list(sums)])
+
+
+def pixel_sum(inputs: Tensor) -> Tensor:
+    """A weighted sum of the pixels of an augmented batch: int64 (), on its device, which is not waited for.
+
+    Every fourth pixel of every fourth line enters, in steps of 1/64. Each place has a weight of its own, so
+    that a flip shows. The sum is one of integers: it is the same in whatever order a device adds.
+
+    Args:
+        inputs: float32 (B, 3, T, h, w).
+    """
+    pixels = (inputs[..., ::4, ::4] * 64).round().to(torch.int64).flatten()
+    weights = torch.arange(1, len(pixels) + 1, device=pixels.device).mul_(_GOLDEN).bitwise_right_shift_(40)
+    return (pixels * weights).sum()
+
+
+def _sha256(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -32,10 +32,9 @@ from actrec.errors import DivergedError, TrialError
 from actrec.models.zoo import find
 from actrec.seeding import derive, torch_rng
 from actrec.spec import TrialSpec, trial_id
-from actrec.training import checkpoint, distributed
+from actrec.training import checkpoint, distributed, fingerprint
 from actrec.training.batch import Batch
 from actrec.training.evaluate import score
-from actrec.training.fingerprint import PROBE_CLIPS, fingerprint
 from actrec.training.learner import Learner, check_finite
 from actrec.training.losses import class_weights
 from actrec.training.optim import lr_factor
@@ -107,10 +106,13 @@ class TrialRun:
         assert not self.finished
         assert self._trained is None
         started = time.perf_counter()
-        augment_rng = torch_rng(self.spec.seed, "augment", self.epoch, self.rank, device=self.device)
+        # On the CPU, whatever the device: a trial sees the same draws everywhere.
+        augment_rng = torch_rng(self.spec.seed, "augment", self.epoch, self.rank)
         torch.manual_seed(derive(self.spec.seed, "dropout", self.epoch, self.rank))
         self._learner.train_mode()
         rows: list[Tensor] = []
+        video_ids: list[Sequence[str]] = []
+        sums: list[Tensor] = []
         for batch in batches:
             real = batch.without_padding()
             # A worker without a clip of its own still takes part in the step, with one that weighs nothing.
@@ -120,6 +122,8 @@ class TrialRun:
             labels = real.labels.to(self.device, non_blocking=True)
             if self.epoch == 0 and not rows:
                 self._begin(inputs, labels, steps)
+            video_ids.append(real.video_ids)
+            sums.append(fingerprint.pixel_sum(inputs))
             rows.append(self._learner.step(inputs, labels, present, self._lr(len(rows), steps)))
             if self.device.type == "cpu":
                 check_finite(rows[-1:], self.epoch + 1, first_step=len(rows))
@@ -127,6 +131,7 @@ class TrialRun:
             raise TrialError(f"epoch {self.epoch + 1} has no training batch")
         check_finite(rows, self.epoch + 1)
         self._learner.average_statistics()
+        self._fingerprint = fingerprint.extend(self._fingerprint, video_ids, torch.stack(sums).tolist())
         loss, weight, hits, clips = torch.stack(rows).sum(dim=0).tolist()
         seconds, lr = time.perf_counter() - started, self._lr(len(rows) - 1, steps)
         self._trained = TrainStats(loss / weight, hits / clips, lr, int(clips), seconds)
@@ -139,7 +144,7 @@ class TrialRun:
             DataError: if a video came on more or fewer clips than the specification says.
         """
         self.model.eval()
-        rng = torch_rng(self.spec.seed, "evaluate", device=self.device)
+        rng = torch_rng(self.spec.seed, "evaluate")
         classes = len(self.task.class_names)
         mine = score(
             lambda clips: self._learner.logits(self._prepare(clips, rng)), batches, classes, self.device
@@ -177,15 +182,15 @@ class TrialRun:
             self.model.load_state_dict(self._best)
 
     def fingerprint(self) -> str:
-        """What the trial really consumed, as a hash; see :mod:`actrec.training.fingerprint`.
+        """What the trial has consumed up to now, as a hash; see :mod:`actrec.training.fingerprint`.
 
         A placebo has that of its baseline. Workers of one trial differ; that of rank 0 is the trial's.
 
         Raises:
-            TrialError: before the first step.
+            TrialError: before the first epoch.
         """
         if not self._fingerprint:
-            raise TrialError("a trial has no fingerprint before its first step")
+            raise TrialError("a trial has no fingerprint before its first epoch")
         return self._fingerprint
 
     def save(self, folder: Path) -> None:
@@ -210,13 +215,16 @@ class TrialRun:
     def load(self, folder: Path) -> tuple[str, ...]:
         """Goes on from the newest sound checkpoint in a folder; without one, nothing changes.
 
+        Of several workers rank 0 alone reads, and gives what it found to the others. So all go on from the
+        same epoch, whether or not the folder is the same one on every machine.
+
         Returns:
             The broken checkpoints that were passed over, with the reasons.
 
         Raises:
             TrialError: if the checkpoint is another trial's.
         """
-        found = checkpoint.read(folder)
+        found = distributed.from_first(lambda: checkpoint.read(folder), self.rank, self.world_size)
         if found.checkpoint is None:
             return found.ignored
         tensors, state = found.checkpoint.tensors, found.checkpoint.state
@@ -236,11 +244,11 @@ class TrialRun:
         return self.spec.optim.lr * lr_factor(self.spec.optim, step, steps)
 
     def _begin(self, inputs: Tensor, labels: Tensor, steps: int) -> None:
-        """Before the first step: takes the fingerprint, then applies the placebo."""
-        loss = self.spec.loss
-        self._fingerprint = fingerprint(
+        """Before the first step: begins the fingerprint, then applies the placebo."""
+        loss, few = self.spec.loss, slice(fingerprint.PROBE_CLIPS)
+        self._fingerprint = fingerprint.begin(
             inputs=inputs,
-            probe_loss=self._learner.probe(inputs[:PROBE_CLIPS], labels[:PROBE_CLIPS]),
+            probe_loss=self._learner.probe(inputs[few], labels[few]),
             optimizer=self._learner.optimizer,
             class_weights=class_weights(loss.class_weights, self.task.train_counts, loss.beta).tolist(),
             spec=self.spec.optim,

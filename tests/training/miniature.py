@@ -101,10 +101,18 @@ def work(rank: int, world_size: int, folder: str, all_changes: Sequence[Mapping[
         try:
             while not run.finished:
                 step(run)
+                if run.epoch == 1:
+                    run.save(Path(folder) / f"first-{number}-{rank}")  # rank 0 alone writes, on its own disk
         except Exception as error:
             target.with_suffix(".error").write_text(f"{type(error).__name__}: {error}")
             continue
         run.save(Path(folder) / f"checkpoint-{number}")
         values: dict[str, Any] = {name: value.numpy() for name, value in outcome(run).items()}
         np.savez(target.with_suffix(".npz"), **values, fingerprint=np.array(run.fingerprint()))
+        again = TrialRun(spec(changes), TASK, rank=rank, world_size=world_size)
+        again.load(Path(folder) / f"first-{number}-{rank}")
+        while not again.finished:
+            step(again)
+        values = {name: value.numpy() for name, value in outcome(again).items()}
+        np.savez(target.with_suffix(".resumed.npz"), **values, fingerprint=np.array(again.fingerprint()))
     distributed.destroy_process_group()

@@ -73,6 +73,18 @@ def test_all_workers_hold_the_same_weights_history_and_scores(folder: Path, numb
     assert len(first["scores"]) == CLIPS
 
 
+@pytest.mark.parametrize("number", range(len(TRIALS) - 1))
+@pytest.mark.parametrize("rank", range(WORKERS))
+def test_workers_resume_together_though_one_alone_sees_the_checkpoint(
+    folder: Path, number: int, rank: int
+) -> None:
+    assert [(folder / f"first-{number}-{other}").exists() for other in range(WORKERS)] == [True, False]
+    whole = left(folder, number, rank)
+    with np.load(folder / f"{number}-{rank}.resumed.npz") as resumed:
+        for name in set(whole) - ({"fingerprint"} if rank else set()):  # that of rank 0 is the trial's
+            np.testing.assert_array_equal(resumed[name], whole[name], err_msg=name)
+
+
 def test_divergence_is_the_same_error_everywhere(folder: Path) -> None:
     number = len(TRIALS) - 1
     first, second = ((folder / f"{number}-{rank}.error").read_text() for rank in range(WORKERS))

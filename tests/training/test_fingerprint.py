@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
 
+from actrec.data.augment import build_augment
 from actrec.errors import TrialError
+from actrec.seeding import torch_rng
 from actrec.spec import AugmentSpec
 from actrec.training.task import Task
 from actrec.training.trial import TrialRun
-from tests.training.miniature import TASK, batches, spec
+from tests.training.miniature import TASK, batches, spec, step, trained
 
 
 @cache
@@ -83,8 +86,55 @@ def test_class_weights_of_a_balanced_set_change_nothing() -> None:
     assert fingerprint((("loss.class_weights", "balanced"),), even) == fingerprint((), even)
 
 
-def test_there_is_none_before_the_first_step() -> None:
-    with pytest.raises(TrialError, match="before its first step"):
+def draws(count: int, changes: dict[str, Any] | None = None) -> str:
+    """The fingerprint of two epochs on ``count`` stored draws of every video: the first epoch's are alike."""
+    run = TrialRun(spec(changes), TASK)
+    while not run.finished:
+        training = [replace(batch, clips=batch.clips + run.epoch % count) for batch in batches(run.epoch)]
+        run.train_epoch(training, steps=len(training))
+        run.finish_epoch(run.evaluate(batches(seed=1)))
+    return run.fingerprint()
+
+
+def test_clips_that_differ_after_the_first_epoch_show() -> None:
+    assert draws(1) != draws(2)
+    assert draws(1) == draws(1, {"placebo": 1})
+
+
+@pytest.mark.parametrize(
+    ("seed", "probability", "epoch", "number"),
+    [(4, 0.06, 0, 1), (3, 0.05, 1, 0)],  # found by trying seeds; the test makes sure of them
+)
+def test_a_flip_that_first_fires_after_the_first_batch_shows(
+    seed: int, probability: float, epoch: int, number: int
+) -> None:
+    plain, rare = ({"seed": seed, "augment.hflip": p, "optim.epochs": epoch + 1} for p in (0.0, probability))
+    flipped = []
+    for past in range(epoch + 1):
+        one, other = (torch_rng(seed, "augment", past, 0) for _ in range(2))
+        augment = build_augment(spec(rare).augment, mean=(0.5,) * 3, std=(0.5,) * 3, train=True)
+        keep = build_augment(spec(plain).augment, mean=(0.5,) * 3, std=(0.5,) * 3, train=True)
+        for place, batch in enumerate(batches(past)):
+            if not torch.equal(augment(batch.clips, one), keep(batch.clips, other)):
+                flipped.append((past, place))
+    assert flipped[0] == (epoch, number)
+    assert trained(rare).fingerprint() != trained(plain).fingerprint()
+
+
+def test_a_placebo_has_its_baselines_over_all_epochs() -> None:
+    assert trained({"placebo": 1}).fingerprint() == trained().fingerprint()
+
+
+def test_every_epoch_enters() -> None:
+    run = TrialRun(spec(), TASK)
+    step(run)
+    first = run.fingerprint()
+    step(run)
+    assert run.fingerprint() != first
+
+
+def test_there_is_none_before_the_first_epoch() -> None:
+    with pytest.raises(TrialError, match="before its first epoch"):
         TrialRun(spec(), TASK).fingerprint()
 
 
