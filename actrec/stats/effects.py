@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from actrec.stats.multiplicity import holm
 from actrec.stats.paired import pooled_paired_effects
 
 ALPHA = 0.05
+SAME_LOSS = 1e-9  # relative difference of test losses that are the same
 IDLE: Final = "took no effect"
 Verdict = Literal["helps", "hurts", "inconclusive", "took no effect"]
 
@@ -68,9 +70,10 @@ def effects(
 
     The family that Holm's correction runs over is all arms of the study but the placebo. The placebo is no
     question that anyone asked: it is judged alone, by its own p, on the same scale as the others, so that it
-    is neither hidden behind them nor costs them power. An arm that did exactly what the reference did (the
-    same fingerprint on every common seed: balanced weights on balanced classes, say) is no question either:
-    its verdict is ``took no effect``, and it has no part in the variance.
+    is neither hidden behind them nor costs them power. An arm that did exactly what the reference did
+    (balanced weights on balanced classes, say) is no question either: its verdict is ``took no effect``, and
+    it has no part in the variance. That takes the same fingerprint and the same test results on every seed
+    that both have.
 
     Args:
         trials: rows of the ``trials`` table: ``arm``, ``seed``, ``status``, ``fingerprint`` and
@@ -124,14 +127,26 @@ def effects(
 
 
 def _idle(trials: Iterable[Mapping[str, Any]], reference: str) -> set[str]:
-    """The arms whose fingerprint is the reference's on every seed that both have."""
-    prints: dict[str, dict[int, str]] = defaultdict(dict)
+    """The arms that did what the reference did, on every seed that both have."""
+    runs: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
     for trial in trials:
-        if trial.get("fingerprint"):
-            prints[trial["arm"]][trial["seed"]] = trial["fingerprint"]
-    ours = prints[reference]
-    shared = {arm: theirs.keys() & ours.keys() for arm, theirs in prints.items() if arm != reference}
-    return {arm for arm, seeds in shared.items() if seeds and all(prints[arm][s] == ours[s] for s in seeds)}
+        runs[trial["arm"]][trial["seed"]] = trial
+    ours = runs.pop(reference, {})
+    pairs = {arm: [(theirs[s], ours[s]) for s in theirs.keys() & ours] for arm, theirs in runs.items()}
+    return {arm for arm, both in pairs.items() if both and all(_same(*pair) for pair in both)}
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two trials consumed the same and came to the same.
+
+    A fingerprint alone would not do: it takes a sample of the pixels, and nothing of what is tested.
+    """
+    return (
+        bool(one.get("fingerprint"))
+        and one["fingerprint"] == other.get("fingerprint")
+        and one["test_top1"] == other["test_top1"]
+        and math.isclose(one["test_loss"], other["test_loss"], rel_tol=SAME_LOSS)
+    )
 
 
 def judge(difference: float, p_adjusted: float, mode: Literal["max", "min"]) -> Verdict:

@@ -41,6 +41,16 @@ def sweep(seeds: Iterable[int] = range(5)) -> list[dict[str, Any]]:
     return [trial(arm, seed) for seed in seeds for arm in SHIFT]
 
 
+def alike(arm: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, those of an arm with the baseline's test results."""
+    results = {
+        row["seed"]: {name: row[name] for name in ("test_top1", "test_loss")}
+        for row in rows
+        if row["arm"] == "baseline"
+    }
+    return [row | results[row["seed"]] if row["arm"] == arm else row for row in rows]
+
+
 def of(found: list[Effect], metric: str) -> dict[str, Effect]:
     return {effect.arm: effect for effect in found if effect.metric == metric}
 
@@ -75,7 +85,7 @@ def test_holm_runs_over_all_arms_but_the_placebo() -> None:
 
 def test_an_arm_that_did_what_the_baseline_did_is_no_question() -> None:
     prints = {"baseline": "b", "better": "x", "worse": "y", "same": "b", "placebo": "b"}
-    rows = [row | {"fingerprint": prints[row["arm"]]} for row in sweep()]
+    rows = alike("same", [row | {"fingerprint": prints[row["arm"]]} for row in sweep()])
     found = of(effects(rows, ARMS), "top1")
     assert found["same"].verdict == "took no effect"
     assert found["placebo"].verdict == "inconclusive"
@@ -88,8 +98,26 @@ def test_an_arm_that_did_what_the_baseline_did_is_no_question() -> None:
 
 
 def test_an_arm_that_differs_on_one_seed_is_judged() -> None:
-    rows = [row | {"fingerprint": "b" if row["seed"] else row["arm"]} for row in sweep()]
+    rows = alike("same", [row | {"fingerprint": "b" if row["seed"] else row["arm"]} for row in sweep()])
     assert of(effects(rows, ARMS), "top1")["same"].verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("metric", "factor", "verdict"),
+    [
+        ("loss", 1 + 1e-12, "took no effect"),
+        ("loss", 1 + 1e-6, "inconclusive"),
+        ("top1", 1 + 1e-6, "inconclusive"),
+    ],
+)
+def test_an_equal_fingerprint_with_other_test_results_on_one_seed_is_judged(
+    metric: str, factor: float, verdict: str
+) -> None:
+    rows = alike("same", [row | {"fingerprint": "b"} for row in sweep()])
+    for row in rows:
+        if (row["arm"], row["seed"]) == ("same", 3):
+            row[f"test_{metric}"] *= factor
+    assert of(effects(rows, ARMS), "top1")["same"].verdict == verdict
 
 
 def test_failed_trials_are_counted_not_used() -> None:
