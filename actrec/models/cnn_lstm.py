@@ -17,6 +17,7 @@ from __future__ import annotations
 from functools import partial
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from actrec.models.card import ModelCard
@@ -52,7 +53,10 @@ class CnnLstm(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         batch, _, length = clips.shape[:3]
         features = self.cnn(clips.transpose(1, 2).flatten(0, 1))
-        states, _ = self.lstm(features.view(batch, length, -1))
+        # Autocast runs cuDNN's recurrent layers in float16 whatever its own type, and nothing scales the
+        # gradients to the range of that.
+        with torch.autocast(clips.device.type, enabled=False):
+            states, _ = self.lstm(features.float().view(batch, length, -1))
         logits: Tensor = self.fc(self.dropout(states[:, -1]))
         return logits
 

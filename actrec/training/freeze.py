@@ -120,10 +120,16 @@ def set_train_mode(model: nn.Module, frozen: Iterable[nn.Module]) -> None:
     So frozen normalisation layers of any dimension use and keep their running statistics, and dropout
     inside a frozen stage is off: a frozen prefix computes the same features at every epoch. Dropout that
     stands between modules, outside any frozen one, stays on.
+
+    A frozen recurrent layer without dropout of its own is in train mode: it computes the same in both, but
+    cuDNN refuses to pass a gradient through one in eval, as trained layers before it need.
     """
     model.train()
     for module in frozen:
         module.eval()
+        for layer in module.modules():
+            if isinstance(layer, nn.RNNBase) and not layer.dropout:
+                layer.train()
 
 
 def _normalisation(card: ModelCard, model: nn.Module, outside: str | None = None) -> str:

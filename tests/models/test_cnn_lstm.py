@@ -73,3 +73,17 @@ def test_the_order_of_frames_matters() -> None:
     batch = torch.randn(2, 3, 5, 16, 16)
     with torch.no_grad():
         assert not torch.allclose(model(batch), model(batch.flip(2)), rtol=0, atol=1e-6)
+
+
+def test_the_lstm_is_in_full_precision_under_autocast() -> None:
+    model = make("cnn_lstm_2")
+    seen: list[torch.dtype] = []
+
+    def look(lstm: nn.Module, inputs: tuple[torch.Tensor, ...], outputs: tuple[torch.Tensor, ...]) -> None:
+        seen.extend([inputs[0].dtype, outputs[0].dtype])
+
+    model.get_submodule("lstm").register_forward_hook(look)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(torch.randn(2, 3, 4, 16, 16))
+    assert seen == [torch.float32, torch.float32]
+    assert logits.dtype == torch.bfloat16  # autocast is on again behind it

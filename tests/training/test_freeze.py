@@ -137,3 +137,23 @@ def test_frozen_norm_stops_running_statistics_of_every_kind(norm: nn.Module) -> 
     assert not norm.training
     assert linear.training
     assert not any(parameter.requires_grad for parameter in norm.parameters())
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM(3, 4, batch_first=True), nn.GRU(3, 4, num_layers=2)])
+def test_a_frozen_recurrent_layer_stays_in_train_mode_where_that_changes_nothing(layer: nn.RNNBase) -> None:
+    network = nn.Sequential(nn.Linear(3, 3), nn.Sequential(layer, nn.Dropout(0.5)))
+    layer.requires_grad_(False)
+    inputs = network[0](torch.randn(2, 5, 3))
+    layer.eval()
+    expected, _ = layer(inputs)
+    set_train_mode(network, frozen_modules(network))
+    assert layer.training
+    assert not network[1].training
+    states, _ = layer(inputs)
+    assert torch.equal(states, expected)
+
+
+def test_a_frozen_recurrent_layer_with_dropout_is_in_eval() -> None:
+    layer = nn.LSTM(3, 4, num_layers=2, dropout=0.5).requires_grad_(False)
+    set_train_mode(layer, frozen_modules(layer))
+    assert not layer.training
