@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+import actrec
 from actrec.errors import ActrecError, DivergedError, WorkerLostError
 from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec
@@ -27,6 +28,7 @@ from actrec.training.task import Task
 from actrec.training.trial import TrialRun
 
 BEAT_S = 5.0
+_OURS = Path(actrec.__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,6 @@ class Failure:
     """
 
     error: str
-    trace: str = ""
     alike: bool = True
 
 
@@ -146,25 +147,26 @@ class Worker:
         """Does one command.
 
         Raises:
-            WorkerLostError: if another worker of the group died meanwhile. The trial is not to blame.
+            WorkerLostError: if another worker of the group died meanwhile, or this one can no longer use its
+                GPU. The trial is not to blame.
         """
+        answer: EpochDone | Failure
         try:
-            return self._epoch(command)
+            answer = self._epoch(command)
         except Exception as error:  # whatever else it is, it is this trial's own and must not cost the others
-            self._current = None
             if self._world_size > 1 and _lost_peer(error):
                 raise WorkerLostError(f"another worker of the group is gone: {error}") from error
-            if isinstance(error, DivergedError):
-                message = f"diverged: {error}"
-            elif isinstance(error, ActrecError):
-                message = str(error)
-            else:
-                message = f"{type(error).__name__}: {error}"
-            return Failure(" ".join(message.split()), traceback.format_exc(), isinstance(error, ActrecError))
+            if _lost_device(error):
+                raise WorkerLostError(f"the GPU is lost to this worker: {error}") from error
+            answer = _failure(error)
+        # Not before the error is gone: its traceback holds on to the trial's tensors.
+        if isinstance(answer, Failure) or answer.result is not None:
+            self._drop()
+        return answer
 
     def _epoch(self, command: RunEpoch) -> EpochDone:
         if self._current is None or self._current.trial_id != command.trial_id:
-            self._current = None  # the last trial's memory first
+            self._drop()  # the last trial's memory first
             self._current = self._begin(command)
         current = self._current
         run, feed, size = current.run, current.source.feed, current.run.spec.optim.batch_size
@@ -178,7 +180,6 @@ class Worker:
         if run.finished:
             run.restore_best()
             result = _result(current, run.evaluate(self._alive(feed.evaluate("test", size))))
-            self._current = None
         else:
             self._save(current)
         last = run.history[-1]
@@ -196,6 +197,12 @@ class Worker:
         )
         run.load(self._station.checkpoint(command.trial_id))
         return _Current(command.trial_id, run, source, started=time.time(), saved=time.monotonic())
+
+    def _drop(self) -> None:
+        """Forgets the trial, and gives its memory back."""
+        self._current = None
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _save(self, current: _Current) -> None:
         if self._rank or time.monotonic() - current.saved < self._station.checkpoint_s:
@@ -219,6 +226,29 @@ def _lost_peer(error: Exception) -> bool:
     Gloo says so with a plain RuntimeError, which names its own source files.
     """
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+
+
+def _lost_device(error: Exception) -> bool:
+    """Whether a CUDA call failed in a way that leaves the process without its GPU; out of memory does not."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    return isinstance(error, torch.AcceleratorError) or (
+        isinstance(error, RuntimeError) and "CUDA error" in str(error)
+    )
+
+
+def _failure(error: Exception) -> Failure:
+    """What is told of a trial's fault, in one line. One that nobody foresaw names the place in our code."""
+    if isinstance(error, DivergedError):
+        message = f"diverged: {error}"
+    elif isinstance(error, ActrecError):
+        message = str(error)
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        last = [frame for frame in frames if Path(frame.filename).is_relative_to(_OURS)][-1]
+        place = f"{Path(last.filename).relative_to(_OURS.parent)}:{last.lineno} in {last.name}"
+        message = f"{type(error).__name__}: {error} ({place})"
+    return Failure(" ".join(message.split()), alike=isinstance(error, ActrecError))
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from actrec.data.clipset import ClipSet
 from actrec.data.manifest import Manifest
 from actrec.engine.cache import clip_key, videos_of
 from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, TrialResult, Worker
+from actrec.errors import WorkerLostError
 from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec, override, trial_id
 from actrec.study.factors import Study
@@ -114,9 +116,27 @@ def test_any_other_fault_is_a_failure_too_and_may_be_this_workers_alone(
 
     failed = Worker(station(tmp_path), open_source)(command(spec, clips, manifest))
     assert isinstance(failed, Failure)
-    assert failed.error == "OutOfMemoryError: CUDA out of memory"
+    place = r"\(actrec/engine/worker\.py:\d+ in _begin\)"  # the last frame of ours
+    assert re.fullmatch(f"OutOfMemoryError: CUDA out of memory {place}", failed.error)
     assert not failed.alike
-    assert "open_source" in failed.trace
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: device-side assert triggered"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_lost_gpu_ends_the_worker_not_the_trial(
+    manifest: Manifest, clips: ClipSet, spec: TrialSpec, tmp_path: Path, error: RuntimeError
+) -> None:
+    def open_source(given: RunEpoch) -> Source:
+        raise error
+
+    with pytest.raises(WorkerLostError, match=r"GPU is lost to this worker: CUDA error"):
+        Worker(station(tmp_path), open_source)(command(spec, clips, manifest))
 
 
 def test_a_worker_started_anew_goes_on_from_the_checkpoint_to_the_same_result(
