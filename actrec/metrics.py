@@ -112,14 +112,6 @@ def top_k(scores: NDArray[Any], labels: NDArray[Any], k: int) -> float:
     return float((best == np.asarray(labels)[:, None]).any(axis=1).mean())
 
 
-def nll(scores: NDArray[Any], labels: NDArray[Any]) -> float:
-    """The mean of −log p(label) in nats, from probabilities (V, K); 0 counts as the least float."""
-    if not len(labels):
-        return float("nan")
-    own = np.asarray(scores, np.float64)[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(own, np.finfo(np.float64).tiny)).mean())
-
-
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
     return np.asarray(np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0), np.float64)
 

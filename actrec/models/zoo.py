@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 from torch import nn
 
@@ -65,18 +64,3 @@ def build(spec: ModelSpec, *, num_classes: int, num_frames: int) -> nn.Module:
     if chosen.fixed_frames and num_frames != chosen.num_frames:
         raise ModelError(f"{spec.name} takes clips of {chosen.num_frames} frames, not {num_frames}")
     return chosen.build(resolved, num_classes=num_classes, num_frames=num_frames)
-
-
-def stage_of(card: ModelCard, parameter_name: str) -> str:
-    """The stage of the card that a parameter belongs to.
-
-    Raises:
-        ModelError: if it matches none of the stages, or several.
-    """
-    found = [stage for stage, pattern in card.stages.items() if re.fullmatch(pattern, parameter_name)]
-    if len(found) != 1:
-        raise ModelError(
-            f"parameter {parameter_name!r} of {card.name} is in {len(found)} stages {found}; it must be in "
-            f"exactly one of {list(card.stages)}"
-        )
-    return found[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from actrec.errors import ModelError, SpecError
 from actrec.models.card import ModelCard
-from actrec.models.zoo import ZOO, build, find, stage_of
+from actrec.models.zoo import ZOO, build, find
 from actrec.spec import FreezeSpec, ModelSpec, TrialSpec, override
 from actrec.training.batch import Batch
 from actrec.training.freeze import NORMALISATION, rules
@@ -56,7 +57,12 @@ def normalisation(model: nn.Module) -> set[str]:
 
 def frozen(freeze: FreezeSpec, card: ModelCard, model: nn.Module) -> set[str]:
     """The parameters that a strategy freezes, by its definition in FreezeSpec."""
-    stages = {name: stage_of(card, name) for name, _ in model.named_parameters()}
+    stages = {
+        name: stage
+        for name, _ in model.named_parameters()
+        for stage, pattern in card.stages.items()
+        if re.fullmatch(pattern, name)
+    }
     norms = normalisation(model)
     match freeze.strategy:
         case "none":

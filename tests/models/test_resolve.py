@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from actrec.errors import ModelError, SpecError
-from actrec.models.zoo import ZOO, build, resolve, stage_of
+from actrec.models.zoo import ZOO, build, resolve
 from actrec.spec import ModelSpec
 
 
@@ -41,18 +41,3 @@ def test_a_model_of_fixed_length_refuses_others(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(ZOO, "cnn_lstm_1", fixed)
     with pytest.raises(ModelError, match="clips of 16 frames, not 8"):
         build(ModelSpec(name="cnn_lstm_1"), num_classes=2, num_frames=8)
-
-
-@pytest.mark.parametrize(
-    ("stages", "found"),
-    [({"a": r"x\..+"}, "in 0 stages"), ({"a": r"fc\..+", "b": r".*\.weight"}, "in 2 stages")],
-)
-def test_a_parameter_belongs_to_exactly_one_stage(stages: dict[str, str], found: str) -> None:
-    card = dataclasses.replace(ZOO["cnn_lstm_1"], stages=stages)
-    with pytest.raises(ModelError, match=rf"'fc.weight' of cnn_lstm_1 is {found}"):
-        stage_of(card, "fc.weight")
-
-
-def test_a_stage_matches_the_whole_name() -> None:
-    with pytest.raises(ModelError, match="in 0 stages"):
-        stage_of(ZOO["cnn_lstm_1"], "extra.fc.weight")
