@@ -126,4 +126,4 @@ class StreamedFeed:
 
 
 def _name(stream: str, split: str, draw: int = 0) -> str:
-    return f"{stream}/{split}/{draw}"
+    return f"{stream}-{split}-{draw}"  # no slash: Ray Data names a log file after it
