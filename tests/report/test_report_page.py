@@ -242,7 +242,7 @@ def test_provenance_is_complete(page: Page) -> None:
         "399 = 399 videos × 1 clip key; decoded 399, then 0",
         "2 launches: 2026-03-01T09:00:00+00:00, 1 min 40 s; 2026-03-01T09:00:00+00:00, 51.2 s",
         "1 worker, cpu, clip cache",
-        "1 node · 2 CPU cores · 0 GPUs · x86_64 · 4.0 GiB of memory · 2 at a time",
+        "1 node · 2 CPU cores · 0 GPUs · x86_64 · 4.0 GiB of memory · trials 2 at a time",
         "2 min 31 s",
         "torch 2.15.0",
     ):
@@ -276,6 +276,23 @@ def test_small_studies_say_so(page: Page, tmp_path: Path) -> None:
     assert "Small study" not in page.words
     text = Page(build_report(tiny.write_tiny(tmp_path))).words
     assert "Small study: 2 seeds and 4 test videos. Only large effects can be told from noise." in text
+
+
+def test_one_seed_is_said_everywhere(tmp_path: Path) -> None:
+    tiny.write_ledger(tmp_path, ["b0", "a0"])
+    plan = [
+        {"trial_id": "b0", "arm": "baseline", "factor": "", "level": "", "seed": 0},
+        {"trial_id": "a0", "arm": "a=x", "factor": "a", "level": "x", "seed": 0},
+    ]
+    tiny.write_study(tmp_path, plan=plan)
+    nothing = {"low": None, "high": None, "p": None, "p_adjusted": None}
+    tiny.write_effects(tmp_path, tiny.effect_row(**nothing, verdict="inconclusive"))
+    text = Page(build_report(tmp_path)).words
+    assert "Of 1 change, none is judged: one seed cannot tell an effect from noise." in text
+    assert "◆ not judged (one seed)" in text
+    assert "With one seed no effect can be told from noise: run more." in text
+    assert "inconclusive" not in text
+    assert "with their intervals" not in text
 
 
 def test_neither_torch_nor_ray_is_loaded(example: Path) -> None:

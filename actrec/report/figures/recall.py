@@ -48,6 +48,7 @@ def recall_by_class(baseline: Outcome, best: Outcome | None, class_names: Sequen
             name=style.text(outcome.arm),
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": size, "line": {"width": 2.5, "color": colour}},
+            cliponaxis=False,  # a mark at 100 % is whole
             customdata=[style.text(class_names[k]) for k in order],
             hovertemplate="%{customdata}: %{x:.1f} %",
         )

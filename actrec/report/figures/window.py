@@ -27,13 +27,14 @@ class Window:
     def arrow(self, x: float, label: str, colour: str) -> dict[str, Any]:
         """A marker at the edge that points at ``x`` outside, with its value as text."""
         left = self.side(x) < 0
-        pad = MARGIN / 3 * (self.high - self.low)
+        pad = MARGIN / 2 * (self.high - self.low)
         return {
             "x": [self.low + pad if left else self.high - pad],
             "mode": "markers+text",
             "marker": {"color": colour, "symbol": "triangle-left" if left else "triangle-right", "size": 12},
             "text": [label],
             "textposition": "middle right" if left else "middle left",
+            "cliponaxis": False,
         }
 
     def axis(self, *, signed: bool = False) -> dict[str, Any]:

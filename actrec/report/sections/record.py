@@ -216,16 +216,13 @@ def _conditions(report: Report) -> str | None:
 def _hardware(found: Mapping[str, object]) -> str:
     """The cluster in words; what has no words here keeps its key."""
     counts = {"nodes": "node", "cpus": "CPU core", "gpus": "GPU"}
-    plain = ("processor", "trials")
     parts = []
     for name, value in found.items():
         if name in counts and isinstance(value, int | float):
             parts.append(words.count(round(value), counts[name]))
         elif name == "memory_gib":
             parts.append(f"{value} GiB of memory")
-        elif name in plain:
-            parts.append(str(value))
-        elif name != "gpu":
+        elif name not in ("gpu", "processor"):
             parts.append(f"{name.replace('_', ' ')} {value}")
         elif value != "none here":
             parts.append(str(value))

@@ -66,8 +66,12 @@ def banners(report: Report) -> list[Html]:
     few = [words.count(len(report.seeds), "seed")] * (0 < len(report.seeds) < FEW_SEEDS)
     few += [words.count(report.n_test or 0, "test video")] * (0 < (report.n_test or 0) < FEW_VIDEOS)
     if few:
-        text = f"Small study: {' and '.join(few)}. Only large effects can be told from noise."
-        found.append(banner(text))
+        told = (
+            "Only large effects can be told from noise."
+            if len(report.seeds) > 1
+            else "With one seed no effect can be told from noise: run more."
+        )
+        found.append(banner(f"Small study: {' and '.join(few)}. {told}"))
     placebo = report.effect(PLACEBO)
     if placebo is not None and placebo.decided:
         text = f"The placebo changes nothing, yet “{placebo.verdict}”: distrust the other verdicts too."
@@ -94,7 +98,8 @@ def answer(report: Report) -> Html:
             "Differences from the baseline on the test split with their intervals; the table "
             "of verdicts holds the same numbers.",
             [
-                "Mean paired differences from the baseline (dotted line), with their intervals. ",
+                "Mean paired differences from the baseline (dotted line)",
+                ", with their intervals. " if any(effect.low is not None for effect in shown) else ". ",
                 "An arrow at the edge is an arm far outside, with its value. " if far else None,
                 "The purple band is the placebo's interval: the seed noise of this study, pooled over all "
                 "arms."
@@ -122,6 +127,7 @@ def _notes(report: Report) -> list[Html]:
     """How the verdicts come about, in as far as it is so in this study."""
     stopped = at(report.settings, "optim.patience", int, 0) > 0
     idle = any(effect.verdict == IDLE for effect in report.effects)
+    judged = any(effect.p is not None for effect in report.effects)
     return [
         note(
             "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. ",
@@ -130,8 +136,10 @@ def _notes(report: Report) -> list[Html]:
         ),
         note(
             "An interval may exclude 0 while the verdict is inconclusive: each interval stands for one "
-            "comparison, while p and the verdict are corrected for all of them (Holm). ",
-            "The placebo is judged by its own p. " if report.effect(PLACEBO) else None,
+            "comparison, while p and the verdict are corrected for all of them (Holm). "
+            if judged
+            else None,
+            "The placebo is judged by its own p. " if judged and report.effect(PLACEBO) else None,
             f"“{IDLE}”: the arm computed exactly what the baseline did, so there is nothing to judge."
             if idle
             else None,
