@@ -92,8 +92,8 @@ class Recorder(tune.Callback):
         self._lost_again(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        lines = str((trial.error_file and trial.get_error()) or "its workers were lost").strip().splitlines()
-        self._record(self._of(trial), {"status": FAILED, "error": f"given up: {lines[-1]}"})
+        self._record(self._of(trial), {"status": FAILED, "error": f"given up: {_why(trial)}"})
+        self._lost_again(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._registry is not None and time.monotonic() - self._swept > SWEEP_S:
