@@ -39,7 +39,7 @@ class Window:
 
     def axis(self, *, signed: bool = False) -> dict[str, Any]:
         """The range, and round ticks in it."""
-        step = _step((self.high - self.low) / 6)
+        step = _step((self.high - self.low) / 5)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         ticks = [round(k * step, 10) for k in range(first, last + 1)]
         names = [f"{tick:+g}" if signed and tick else f"{tick:g}" for tick in ticks]
@@ -47,6 +47,7 @@ class Window:
             "range": [self.low, self.high],
             "tickvals": ticks,
             "ticktext": [name.replace("-", "−") for name in names],
+            "tickangle": 0,
         }
 
 
