@@ -96,11 +96,6 @@ def clip_keys(manifest: Manifest, specs: Iterable[TrialSpec], root: Path) -> lis
     return found
 
 
-def clip_key(manifest: Manifest, spec: TrialSpec, root: Path) -> ClipKey:
-    """The clip key of one trial; see :func:`clip_keys`."""
-    return clip_keys(manifest, [spec], root)[0]
-
-
 def _select(
     manifest: Manifest, spec: DataSpec, videos: Mapping[str, Video]
 ) -> tuple[Manifest, tuple[Video, ...], str]:

@@ -13,7 +13,7 @@ from ray import tune
 from ray.actor import ActorHandle
 
 from actrec.engine.progress import TrialProgress
-from actrec.engine.trainable import FAILURE, RESULT
+from actrec.engine.trainable import FAILURE, RESULT, UNDECODABLE
 from actrec.engine.worker import Failure, Station, TrialResult
 from actrec.errors import ActrecError, WorkerLostError
 from actrec.results.ledger import Ledger
@@ -35,6 +35,7 @@ class Recorder(tune.Callback):
         problem: what makes going on pointless (a ledger that cannot be written); the sweep then stops, and
             :meth:`check` raises it.
         decoded: videos decoded for trials that stream their clips.
+        undecodable: those that did not decode, video id → reason.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Recorder(tune.Callback):
         self._lost = 0  # workers in a row, without an epoch by anyone
         self.problem: ActrecError | None = None
         self.decoded = 0
-        self.undecodable: tuple[tuple[str, str, str], ...] = ()
+        self.undecodable: dict[str, str] = {}
 
     # What Tune calls. Its own trial objects carry our trial in their config.
 
@@ -78,12 +79,13 @@ class Recorder(tune.Callback):
         done: TrialResult | None = result.pop(RESULT, None)
         failure: Failure | None = result.pop(FAILURE, None)
         self.decoded += result.get("decoded", 0)
+        self.undecodable |= result.pop(UNDECODABLE, {})
         if ours.trial_id in self._recorded:
             return  # its actor died after its last epoch, before Tune took note: Tune runs it again
+        self._lost = 0
         if failure is not None:
             self._record(ours, {"status": FAILED, "error": failure.error})
             return
-        self._lost = 0
         self._progress.epoch(ours.trial_id, result["clips"])
         if done is not None:
             self._record(ours, {"status": OK, "error": "", **done.trial}, done)

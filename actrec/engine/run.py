@@ -113,7 +113,8 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
         raise DataError(
             f"the videos' folder {manifest.root} is not there; if it was moved, build the manifest again"
         )
-    keys = {trial.trial_id: cache.clip_key(manifest, trial.spec, cache.cache_root()) for trial in trials}
+    found = cache.clip_keys(manifest, [trial.spec for trial in trials], cache.cache_root())
+    keys = {trial.trial_id: key for trial, key in zip(trials, found, strict=True)}
     for key in {key.folder: key for key in keys.values()}.values():
         _check_splits(key.manifest)
     _check_folder(options.out, study.name)
@@ -252,14 +253,14 @@ class _Launch:
         needed = {self.keys[trial.trial_id].folder: self.keys[trial.trial_id] for trial in pending}
         if self.options.stream:
             streams = {
-                folder: Stream(
-                    folder.name, key.clip, key.manifest.class_names, tuple(cache.videos_of(key.manifest))
-                )
+                folder: Stream(folder.name, key.clip, key.manifest.class_names, key.videos)
                 for folder, key in needed.items()
             }
             self._filled = Filled(len(needed), sum(len(stream.videos) for stream in streams.values()), 0, ())
             return streams
-        self._filled = cache.fill(needed.values(), partial(self.display.update, "videos decoded"))
+        self._filled = cache.fill(
+            needed.values(), partial(self.display.update, "videos decoded"), self.display.say
+        )
         each = self._filled.videos // self._filled.clip_keys
         ways = f" ({each} videos × {self._filled.clip_keys} ways of reading them)"
         self.display.say(
@@ -287,10 +288,14 @@ class _Launch:
             checkpoint_s=self.options.checkpoint_s,
         )
         seen = sweep.run(pending, self.keys, streams, already=len(self.trials) - len(pending))
+        paths = {video.video_id: video.path for stream in streams.values() for video in stream.videos}
         self._filled = dataclasses.replace(
             self._filled,
             decoded=self._filled.decoded + seen.decoded,
-            undecodable=(*self._filled.undecodable, *seen.undecodable),
+            undecodable=(
+                *self._filled.undecodable,
+                *((video_id, paths[video_id], why) for video_id, why in sorted(seen.undecodable.items())),
+            ),
         )
 
     def _write_record(self, *, ended: bool = False) -> None:

@@ -20,7 +20,8 @@ from actrec.engine.stream import Stream
 from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, Worker
 from actrec.training.feed import CachedFeed, task_of
 
-RESULT, FAILURE = "actrec_result", "actrec_failure"  # keys of a Tune result
+# Keys of a Tune result, beside plain numbers.
+RESULT, FAILURE, UNDECODABLE = "actrec_result", "actrec_failure", "actrec_undecodable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +102,17 @@ class WarmTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         answers = self._fleet.ask(self._commands[self._trial_id])
-        answer: EpochDone | Failure = answers.get(0) or next(iter(answers.values()))
-        if isinstance(answer, Failure):
-            return {"done": True, FAILURE: answer}
+        failures = [answer for answer in answers.values() if isinstance(answer, Failure)]
+        if failures:
+            return {"done": True, FAILURE: failures[0]}
+        answer: EpochDone = answers[0]
         return {
             "done": answer.result is not None,
             "epoch": answer.epoch,
             "epochs": answer.epochs,
             "clips": answer.clips,
-            "decoded": answer.decoded,
+            "decoded": sum(each.decoded for each in answers.values()),
+            UNDECODABLE: {key: why for each in answers.values() for key, why in each.undecodable.items()},
             "val_top1": answer.val["top1"],
             "val_loss": answer.val["loss"],
             RESULT: answer.result,

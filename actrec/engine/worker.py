@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 import actrec
-from actrec.errors import ActrecError, DivergedError, WorkerLostError
+from actrec.errors import ActrecError, DivergedError, ModelError, SpecError, WorkerLostError
 from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec
 from actrec.training.batch import Batch
@@ -73,6 +73,7 @@ class EpochDone:
         epoch, epochs: how many are done of how many.
         clips: how many the last one trained on.
         decoded: videos that were decoded for this step on this worker; 0 where the clip cache feeds it.
+        undecodable: those of the trial that did not decode, video id → reason.
         val: validation metrics of the last.
         result: if it was the last.
     """
@@ -81,6 +82,7 @@ class EpochDone:
     epochs: int
     clips: int
     decoded: int
+    undecodable: Mapping[str, str]
     val: Mapping[str, float]
     result: TrialResult | None = None
 
@@ -183,8 +185,15 @@ class Worker:
         else:
             self._save(current)
         last = run.history[-1]
-        decoded = feed.decoded - decoded
-        return EpochDone(run.epoch, run.spec.optim.epochs, last.train.clips, decoded, last.val, result)
+        return EpochDone(
+            epoch=run.epoch,
+            epochs=run.spec.optim.epochs,
+            clips=last.train.clips,
+            decoded=feed.decoded - decoded,
+            undecodable=dict(feed.undecodable),
+            val=last.val,
+            result=result,
+        )
 
     def _begin(self, command: RunEpoch) -> _Current:
         source = self._open_source(command)
@@ -248,7 +257,7 @@ def _failure(error: Exception) -> Failure:
         last = [frame for frame in frames if Path(frame.filename).is_relative_to(_OURS)][-1]
         place = f"{Path(last.filename).relative_to(_OURS.parent)}:{last.lineno} in {last.name}"
         message = f"{type(error).__name__}: {error} ({place})"
-    return Failure(" ".join(message.split()), alike=isinstance(error, ActrecError))
+    return Failure(" ".join(message.split()), alike=isinstance(error, (DivergedError, SpecError, ModelError)))
 
 
 @dataclass(slots=True)

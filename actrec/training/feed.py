@@ -7,8 +7,8 @@ clips of one video to one worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -21,10 +21,16 @@ from actrec.training.task import Task
 
 
 class Feed(Protocol):
-    """What a trial is fed by, on one worker. ``decoded`` counts the videos decoded for it so far."""
+    """What a trial is fed by, on one worker.
+
+    ``decoded`` counts the videos decoded for it so far; ``undecodable`` has those that did not decode, video
+    id → reason.
+    """
 
     @property
     def decoded(self) -> int: ...
+    @property
+    def undecodable(self) -> Mapping[str, str]: ...
 
     def steps(self, epoch: int, batch_size: int) -> int:
         """How many batches that epoch has, on every worker."""
@@ -46,7 +52,9 @@ class CachedFeed:
     clips: ClipSet
     rank: int = 0
     world_size: int = 1
-    decoded: int = 0  # and so it stays: the clips are there
+    # Both stay so: the clips are there, and the cache has told what it could not decode.
+    decoded: int = 0
+    undecodable: Mapping[str, str] = field(default_factory=dict)
 
     def steps(self, epoch: int, batch_size: int) -> int:
         return -(-len(train_items(self.clips, epoch)[1]) // batch_size)

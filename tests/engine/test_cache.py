@@ -19,7 +19,7 @@ from actrec.data.clipset import ClipSet
 from actrec.data.decode import resolve
 from actrec.data.manifest import Manifest
 from actrec.data.stream import decode_shards, guarded
-from actrec.engine.cache import clip_key, clip_keys, fill, videos_of
+from actrec.engine.cache import clip_keys, fill, videos_of
 from actrec.errors import DataError, DecodeError
 from actrec.spec import TrialSpec, override
 from actrec.study.factors import Study
@@ -42,7 +42,7 @@ def copied(manifest: Manifest, tmp_path: Path) -> Manifest:
 def test_trials_share_a_key_where_their_clips_are_the_same(manifest: Manifest, base: TrialSpec) -> None:
     def folder(**changes: object) -> Path:
         spec = override(base, {name.replace("__", "."): value for name, value in changes.items()})
-        return clip_key(manifest, spec, Path("/cache")).folder
+        return clip_keys(manifest, [spec], Path("/cache"))[0].folder
 
     same = folder()
     assert same.parent == Path("/cache/clips")
@@ -64,18 +64,18 @@ def test_trials_share_a_key_where_their_clips_are_the_same(manifest: Manifest, b
 
 def test_the_resolved_decoder_is_what_every_node_is_told(manifest: Manifest, base: TrialSpec) -> None:
     assert base.clip.decoder == "auto"
-    assert clip_key(manifest, base, Path("/cache")).clip.decoder == resolve()[0]
+    assert clip_keys(manifest, [base], Path("/cache"))[0].clip.decoder == resolve()[0]
 
 
 def test_a_video_that_was_replaced_under_its_old_name_has_another_key(
     copied: Manifest, base: TrialSpec
 ) -> None:
-    before = clip_key(copied, base, Path("/cache")).folder
+    before = clip_keys(copied, [base], Path("/cache"))[0].folder
     first = Path(videos_of(copied)[0].path)
     first.write_bytes(first.read_bytes() + b"\0")
-    longer = clip_key(copied, base, Path("/cache")).folder
+    longer = clip_keys(copied, [base], Path("/cache"))[0].folder
     first.unlink()
-    gone = clip_key(copied, base, Path("/cache"))
+    gone = clip_keys(copied, [base], Path("/cache"))[0]
     assert len({before, longer, gone.folder}) == 3
     assert gone.videos[0].size == storage.MISSING
 
@@ -114,7 +114,7 @@ def test_a_fill_decodes_once_and_what_is_damaged_again(
 ) -> None:
     broken = Path(videos_of(copied)[5].path)
     broken.write_text("not a video")
-    key = clip_key(copied, base, tmp_path)
+    key = clip_keys(copied, [base], tmp_path)[0]
     total = len(key.videos)
     seen: list[tuple[int, int]] = []
     first = fill([key], lambda done, of: seen.append((done, of)))
@@ -142,7 +142,7 @@ def test_a_fill_decodes_once_and_what_is_damaged_again(
 def test_two_fills_of_one_key_at_the_same_time_end_with_one_set(
     manifest: Manifest, base: TrialSpec, tmp_path: Path
 ) -> None:
-    key = clip_key(manifest, base, tmp_path)
+    key = clip_keys(manifest, [base], tmp_path)[0]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: fill([key]), range(2)))
     clips = ClipSet.open(key.folder)
@@ -155,7 +155,7 @@ def test_two_fills_of_one_key_at_the_same_time_end_with_one_set(
 def test_a_video_that_a_node_does_not_see_ends_the_fill_and_poisons_nothing(
     copied: Manifest, base: TrialSpec, tmp_path: Path
 ) -> None:
-    key = clip_key(copied, base, tmp_path)
+    key = clip_keys(copied, [base], tmp_path)[0]
     video = Path(key.videos[40].path)
     video.rename(tmp_path / "elsewhere")  # as on a node that does not mount the folder
     with pytest.raises(DataError, match=r"is not visible on node .*; the videos must lie") as caught:
@@ -171,7 +171,7 @@ def test_a_video_that_a_node_does_not_see_ends_the_fill_and_poisons_nothing(
 def test_a_shard_that_cannot_be_written_is_one_plain_line(
     manifest: Manifest, base: TrialSpec, tmp_path: Path
 ) -> None:
-    key = clip_key(manifest, base, tmp_path)
+    key = clip_keys(manifest, [base], tmp_path)[0]
     shards = clipset.cut_into_shards(key.videos, key.clip)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match=r"^cannot write the clip cache .*file: Not a directory$"):
@@ -184,7 +184,7 @@ def test_a_set_without_a_training_video_is_refused(copied: Manifest, base: Trial
         if video.split == "train":
             Path(video.path).write_text("not a video")
     with pytest.raises(DataError, match=r"none of \d+ videos decodes: Invalid data"):
-        fill([clip_key(copied, base, tmp_path)])
+        fill([clip_keys(copied, [base], tmp_path)[0]])
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actrec.data.manifest import Manifest
-from actrec.engine.cache import clip_key
+from actrec.engine.cache import clip_keys
 from actrec.engine.fleet import Fleet
 from actrec.engine.placement import allocate
 from actrec.engine.stream import Stream, StreamedFeed
@@ -27,7 +27,7 @@ Answer = tuple[list[list[str]], dict[str, str], int]
 def stream(manifest: Manifest, small_study: Callable[..., Study], tmp_path: Path) -> Stream:
     """Of several blocks, which tasks may finish in any order; one training video does not decode."""
     spec = override(small_study().base, {"clip.num_frames": 2, "clip.height": 8, "clip.width": 8})
-    key = clip_key(manifest, spec, tmp_path)
+    key = clip_keys(manifest, [spec], tmp_path)[0]
     videos = [
         dataclasses.replace(video, video_id=f"{video.video_id}-{copy}")
         for copy in range(6)

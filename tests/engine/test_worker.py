@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import torch
 from actrec.data import clipset
 from actrec.data.clipset import ClipSet
 from actrec.data.manifest import Manifest
-from actrec.engine.cache import clip_key, videos_of
+from actrec.engine.cache import clip_keys, videos_of
 from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, TrialResult, Worker
 from actrec.errors import WorkerLostError
 from actrec.results.ledger import Ledger
@@ -29,7 +29,7 @@ from actrec.training.feed import CachedFeed, task_of
 
 @pytest.fixture
 def clips(manifest: Manifest, small_study: Callable[..., Study], tmp_path: Path) -> ClipSet:
-    key = clip_key(manifest, small_study().base, tmp_path)
+    key = clip_keys(manifest, [small_study().base], tmp_path)[0]
     shards = clipset.cut_into_shards(videos_of(key.manifest), key.clip)
     clipset.begin(key.folder, key.clip, {})
     for number, part in enumerate(shards):
@@ -176,6 +176,7 @@ class Beats:
     feed: CachedFeed
     clock: list[float]
     decoded: int = 0
+    undecodable: dict[str, str] = field(default_factory=dict)
 
     def steps(self, epoch: int, batch_size: int) -> int:
         return self.feed.steps(epoch, batch_size)
