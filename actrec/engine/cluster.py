@@ -129,10 +129,10 @@ def check_shared(folders: Sequence[Path]) -> None:
         for note in notes:
             note.parent.mkdir(parents=True, exist_ok=True)
             note.touch()
-        missing = ray.remote(_missing).options(num_cpus=0)
+        missing = ray.remote(_missing)
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            for unseen in ray.get(missing.options(scheduling_strategy=there).remote(notes)):
+            for unseen in ray.get(missing.options(num_cpus=0, scheduling_strategy=there).remote(notes)):
                 raise ClusterError(
                     f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']}) does not see "
                     f"{unseen.parent}: results and clip cache (ACTREC_CACHE) must lie on storage that every "
