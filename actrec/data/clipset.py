@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +33,12 @@ from actrec.data.clips import clip_indices
 from actrec.data.decode import decode
 from actrec.data.storage import MISSING, check_readable, check_same, discard_stale
 from actrec.errors import DataError, DecodeError, SpecError
+from actrec.files import ASIDE, reason, replacing
 from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec
 
 FORMAT = 1
 _INDEX, _META = "index.parquet", "meta.json"
-_ASIDE = ".aside-"  # how the name of what is being written begins
 _COLUMNS: dict[str, pa.DataType] = {
     "video_id": pa.string(),
     "label": pa.int64(),
@@ -161,10 +159,9 @@ def write_shard(
         except DecodeError as error:
             rows.append({"clips": 0, "reason": error.why})
     with _writing(folder):
-        with _aside(_pixels(folder, number)) as aside, aside.open("wb") as file:
+        with replacing(_pixels(folder, number)) as aside, aside.open("wb") as file:
             np.save(file, np.concatenate(arrays), allow_pickle=False)
-            _sync(file)
-        _write(_rows(folder, number), json.dumps(rows).encode())
+        _put(_rows(folder, number), json.dumps(rows).encode())
     return len(videos)
 
 
@@ -177,8 +174,8 @@ def begin(folder: Path, clip: ClipSpec, about: dict[str, Any]) -> None:
     meta = {"format": FORMAT, "clip": dataclasses.asdict(clip), **about}
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        discard_stale(folder, f"{_ASIDE}*")
-        _write(folder / _META, json.dumps(meta, indent=1).encode())
+        discard_stale(folder, f"{ASIDE}*")
+        _put(folder / _META, json.dumps(meta, indent=1).encode())
 
 
 def finish(folder: Path, shards: Sequence[Sequence[Video]]) -> None:
@@ -203,7 +200,7 @@ def finish(folder: Path, shards: Sequence[Sequence[Video]]) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(index, schema=_SCHEMA), sink)
     with _writing(folder):
-        _write(folder / _INDEX, sink.getvalue().to_pybytes())
+        _put(folder / _INDEX, sink.getvalue().to_pybytes())
 
 
 def is_complete(folder: Path) -> bool:
@@ -261,7 +258,7 @@ class ClipSet:
                     raise ValueError(f"{_pixels(folder, number).name}: does not hold what the index says")
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise DataError(
-                f"the clip cache {folder} is not complete or is damaged ({_line(error)}); "
+                f"the clip cache {folder} is not complete or is damaged ({reason(error)}); "
                 "delete that folder, and its clips are decoded again"
             ) from error
         count = np.asarray(index["clips"], np.int64)
@@ -318,7 +315,7 @@ def _load(folder: Path, number: int) -> UInt8:
     try:
         shard: UInt8 = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path.name}: {_line(error)}") from error
+        raise ValueError(f"{path.name}: {reason(error)}") from error
     return shard
 
 
@@ -327,30 +324,9 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"cannot write the clip cache {folder}: {_line(error)}") from error
+        raise DataError(f"cannot write the clip cache {folder}: {reason(error)}") from error
 
 
-@contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to, renamed to it at the end, removed where that fails."""
-    aside = path.with_name(f"{_ASIDE}{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        yield aside
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with _aside(path) as aside, aside.open("wb") as file:
-        file.write(content)
-        _sync(file)
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _line(error: Exception) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+def _put(path: Path, content: bytes) -> None:
+    with replacing(path) as aside:
+        aside.write_bytes(content)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from actrec.data.checks import SCHEMA, check, strings
 from actrec.data.counts import Counts, count
 from actrec.errors import ManifestError, SpecError
 from actrec.fields import unknown
+from actrec.files import reason, replacing
 from actrec.spec import DataSpec
 
 VERSION = 1
@@ -76,7 +75,7 @@ class Manifest:
         except FileNotFoundError:
             raise ManifestError(f"{path}: no such file; `actrec data build` makes a manifest") from None
         except (pa.ArrowException, OSError) as error:
-            raise ManifestError(f"{path}: not a Parquet file that can be read: {_line(error)}") from None
+            raise ManifestError(f"{path}: not a Parquet file that can be read: {reason(error)}") from None
         try:
             about = _about(table)
             return cls(path.parent.absolute() / about["root"], table, about["layout"], tuple(about["cut"]))
@@ -95,16 +94,11 @@ class Manifest:
         near = self.root.is_relative_to(path.parent) or path.is_relative_to(self.root)
         root = Path(os.path.relpath(self.root, path.parent)).as_posix() if near else str(self.root)
         about = {"version": VERSION, "root": root, "layout": self.layout, "cut": list(self.cut)}
-        aside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(self.table.replace_schema_metadata({_KEY: json.dumps(about)}), aside)
-            os.replace(aside, path)
+            with replacing(path) as aside:
+                pq.write_table(self.table.replace_schema_metadata({_KEY: json.dumps(about)}), aside)
         except OSError as error:
-            raise ManifestError(f"{path}: cannot be written: {_line(error)}") from None
-        finally:
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
+            raise ManifestError(f"{path}: cannot be written: {reason(error)}") from None
 
     @property
     def split_source(self) -> Literal["official", "cut"]:
@@ -191,7 +185,3 @@ def _about(table: pa.Table) -> dict[str, Any]:
     ):
         raise ManifestError("its metadata is damaged (root, layout or cut); build it again")
     return about
-
-
-def _line(error: Exception) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split())

@@ -28,8 +28,9 @@ import pyarrow as pa
 
 from actrec.errors import LedgerError
 from actrec.fields import unknown
+from actrec.files import ASIDE, discard
 from actrec.results import parquet
-from actrec.results.files import ASIDE, discard, move, replacing, write_json
+from actrec.results.files import move, replacing, write_json
 from actrec.results.schema import OK, TABLES, Rows, of_trial, subset, table
 
 LEDGER_TABLES = ("trials", "epochs", "predictions")

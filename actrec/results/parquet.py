@@ -11,7 +11,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from actrec.errors import LedgerError
-from actrec.results.files import replacing, sync
+from actrec.files import sync
+from actrec.results.files import replacing
 from actrec.results.schema import TABLES, check_version, subset
 
 _FORMAT = ds.ParquetFileFormat(

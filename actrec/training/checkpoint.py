@@ -4,7 +4,7 @@
 
     <folder>/epoch-00004/tensors.safetensors    every tensor
                          state.json             the rest, and the SHA-256 of both
-    <folder>/.writing-*                         half-written, left by a process that died
+    <folder>/.aside-*                           half-written, left by a process that died
 
 A checkpoint is written aside, flushed to the disk, then renamed. The newest ``KEEP`` stay, so that one
 found broken has another behind it. Nothing is pickled.
@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,8 @@ from typing import Any
 import torch
 from safetensors import torch as safetensors
 from torch import Tensor
+
+from actrec import files
 
 FORMAT = 1
 KEEP = 2
@@ -52,22 +52,15 @@ def write(folder: Path, epoch: int, tensors: Mapping[str, Tensor], state: Mappin
     Raises:
         OSError: if it cannot be written; the checkpoints already there stay as they are.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     data = safetensors.save({name: _packed(tensor) for name, tensor in tensors.items()})
     record = json.dumps({"format": FORMAT, "sha256": _digest(data, state), "state": state}, allow_nan=False)
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
     target = folder / f"epoch-{epoch:05d}"
-    try:
-        _write_through(aside / "tensors.safetensors", data)
-        _write_through(aside / "state.json", record.encode())
-        _flush_folder(aside)
-        if target.exists():
+    with files.replacing(target) as aside:
+        aside.mkdir()
+        files.write(aside / "tensors.safetensors", data)
+        files.write(aside / "state.json", record.encode())
+        if target.exists():  # a folder cannot replace one that is not empty
             shutil.rmtree(target)
-        aside.rename(target)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    _flush_folder(folder)
     for old in _newest_first(folder)[KEEP:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -75,7 +68,7 @@ def write(folder: Path, epoch: int, tensors: Mapping[str, Tensor], state: Mappin
 
 def read(folder: Path) -> Found:
     """The newest checkpoint that is whole; a broken one is passed over, with the reason."""
-    ignored = [f"{path.name}: half-written" for path in sorted(folder.glob(".writing-*"))]
+    ignored = [f"{path.name}: half-written" for path in sorted(folder.glob(f"{files.ASIDE}*"))]
     for path in _newest_first(folder):
         try:
             return Found(_read_one(path), tuple(ignored))
@@ -136,19 +129,3 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _digest(data: bytes, state: Mapping[str, Any]) -> str:
     return hashlib.sha256(data + json.dumps(state, sort_keys=True).encode()).hexdigest()
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Makes names in a folder as lasting as the files they name."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

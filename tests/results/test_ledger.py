@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from actrec.errors import LedgerError
+from actrec.files import ASIDE
 from actrec.results import parquet
-from actrec.results.files import ASIDE
 from actrec.results.ledger import LEDGER_TABLES, Ledger
 from actrec.results.schema import TABLES
 

@@ -95,10 +95,10 @@ def test_a_broken_checkpoint_is_passed_over_with_the_reason(
 
 def test_what_a_killed_process_left_half_written_is_reported_and_not_read(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, 1, TENSORS, STATE)
-    (tmp_path / "epoch-00001").rename(tmp_path / ".writing-abc")
+    (tmp_path / "epoch-00001").rename(tmp_path / ".aside-abc")
     found = checkpoint.read(tmp_path)
     assert found.checkpoint is None
-    assert found.ignored == (".writing-abc: half-written",)
+    assert found.ignored == (".aside-abc: half-written",)
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_else(tmp_path: Path) -> None:
