@@ -75,9 +75,6 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     Raises:
         ClusterError: if the named cluster cannot be reached, or none can be started; says why.
     """
-    if ray.is_initialized():
-        yield _describe("connected already")
-        return
     here = None if address or os.environ.get("RAY_ADDRESS") else _running_here()
     target = address or os.environ.get("RAY_ADDRESS") or here or "local"
     if target.startswith("ray://"):
@@ -85,6 +82,9 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
             f"{target}: a Ray Client connection cannot run a study; run the script on the cluster's head "
             "(ray exec), or submit it there (ray job submit)"
         )
+    if ray.is_initialized():
+        yield _describe("connected already")
+        return
     if target != "local":
         _check_listening(target)
     os.environ.update({name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()})
