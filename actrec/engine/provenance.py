@@ -8,7 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,14 +62,48 @@ def run_record() -> dict[str, Any]:
     }
 
 
-def decode_record(filled: Filled) -> dict[str, Any]:
-    """What decoding did in this launch."""
+def launch_record(started: str, seconds: float, digest: str, filled: Filled) -> dict[str, Any]:
+    """One launch, on the manifest of that digest, and what it decoded."""
     return {
+        "started": started,
+        "seconds": seconds,
+        "manifest": digest,
         "videos": filled.videos // max(1, filled.clip_keys),
         "clip_keys": filled.clip_keys,
         "decoded": filled.decoded,
         "reused": filled.reused,
+        "undecodable": [
+            {"video_id": video_id, "path": path, "reason": why} for video_id, path, why in filled.undecodable
+        ],
     }
+
+
+def joined_record(
+    earlier: Mapping[str, Any],
+    plan_part: Mapping[str, Any],
+    run_part: Mapping[str, Any],
+    launch: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """``study.json``: the plan as it is now, and what all launches on its data came to.
+
+    Args:
+        earlier: what the file held before this launch; one folder may hold trials on several data sets.
+        plan_part: of :func:`plan_record`.
+        run_part: of :func:`run_record`; empty if nothing runs.
+        launch: this one; None if nothing runs.
+    """
+    manifest = dict(plan_part["manifest"])
+    launches = [*earlier.get("launches", []), *([launch] if launch else [])]
+    ours = [entry for entry in launches if entry["manifest"] == manifest["digest"]]
+    found = {video["video_id"]: video for entry in ours for video in entry["undecodable"]}
+    known = {video["video_id"]: video for video in manifest["undecodable"]}
+    manifest["undecodable"] = list((found | known).values())
+    record = {**earlier, **plan_part, **run_part, "manifest": manifest, "launches": launches}
+    counts = ("videos", "clip_keys", "decoded", "reused")
+    last = {name: ours[-1][name] for name in counts} if ours else dict.fromkeys(counts, 0)
+    record["decodes"] = last | {"decoded": sum(entry["decoded"] for entry in ours)}
+    record["wall_seconds"] = sum(entry["seconds"] for entry in ours)
+    return record
 
 
 def hardware(nodes: Sequence[dict[str, float]], allocation: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster, check_shared, connect
 from actrec.engine.placement import Allocation, allocate
 from actrec.engine.progress import Display
-from actrec.engine.provenance import decode_record, hardware, plan_record, run_record
+from actrec.engine.provenance import hardware, joined_record, launch_record, plan_record, run_record
 from actrec.engine.stream import Stream
 from actrec.engine.sweep import Conditions, Sweep
 from actrec.errors import ActrecError, DataError, EngineError, StudyError
@@ -299,24 +299,13 @@ class _Launch:
         )
 
     def _write_record(self, *, ended: bool = False) -> None:
-        """Writes study.json: the plan as it is now, this launch, and the sums over all launches."""
+        """Writes study.json, with this launch in it if anything runs."""
         plan_part = plan_record(self.study, self.trials, self.manifest)
-        known = {video["video_id"]: video for video in plan_part["manifest"]["undecodable"]}
-        earlier = self._earlier.get("manifest", {})
-        if earlier.get("digest") == self.manifest.digest:
-            known = {video["video_id"]: video for video in earlier.get("undecodable", [])} | known
-        for video_id, path, reason in self._filled.undecodable:
-            known.setdefault(video_id, {"video_id": video_id, "path": path, "reason": reason})
-        plan_part["manifest"]["undecodable"] = list(known.values())
-        record = self._earlier | plan_part | self._record
-        if self._record:  # something ran
+        run_part, launch = dict(self._record), None
+        if run_part:
             seconds = round(time.monotonic() - self._started, 1)
-            decodes = decode_record(self._filled)
-            launch = {"started": self._record["started"], "seconds": seconds} | decodes
-            launches = [*self._earlier.get("launches", []), launch]
-            record["launches"] = launches
-            record["decodes"] = decodes | {"decoded": sum(entry["decoded"] for entry in launches)}
-            record["wall_seconds"] = sum(entry["seconds"] for entry in launches)
+            launch = launch_record(run_part["started"], seconds, self.manifest.digest, self._filled)
             if ended:
-                record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+                run_part["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+        record = joined_record(self._earlier, plan_part, run_part, launch)
         write_json(self.options.out / "study.json", record)

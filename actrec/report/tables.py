@@ -84,7 +84,7 @@ def load(folder: Path) -> Report:
         class_reports=_known((arm.name, class_report(arm, counted)) for arm in compared),
         best=best,
         data=data,
-        launches=tuple(map(_launch, at(study, "launches", list, []))),
+        launches=_launches(study),
         settings=_settings(study, rows, arms),
         n_test=_n_test(arms, data),
         study=study,
@@ -194,6 +194,13 @@ def _settings(study: Row, rows: Sequence[Row], arms: Sequence[Arm]) -> Row:
     own = [trial.trial_id for arm in arms if arm.name == BASELINE for trial in arm.finished]
     found = next((json.loads(specs[trial_id]) for trial_id in own if trial_id in specs), None)
     return found if isinstance(found, dict) else at(study, "study.base", dict, {})
+
+
+def _launches(study: Row) -> tuple[Launch, ...]:
+    """The launches on the data of the plan: one folder may hold trials on other data too."""
+    digest = at(study, "manifest.digest", str, None)
+    entries = at(study, "launches", list, [])
+    return tuple(_launch(entry) for entry in entries if entry.get("manifest", digest) == digest)
 
 
 def _launch(values: Row) -> Launch:

@@ -1,0 +1,52 @@
+"""study.json over several launches and several data sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actrec.engine.cache import Filled
+from actrec.engine.provenance import joined_record, launch_record
+
+
+def plan_part(digest: str, *unreadable: str) -> dict[str, Any]:
+    rows = [{"video_id": name, "path": name, "reason": "probe"} for name in unreadable]
+    return {"name": "x", "manifest": {"digest": digest, "undecodable": rows}}
+
+
+def launch(digest: str, decoded: int, *undecodable: str) -> dict[str, Any]:
+    bad = tuple((name, name, "decode") for name in undecodable)
+    return launch_record("now", 2.0, digest, Filled(2, 20, decoded, bad))
+
+
+def test_launches_add_up() -> None:
+    first = joined_record({}, plan_part("a"), {"command": "one"}, launch("a", 20))
+    assert first["decodes"] == {"videos": 10, "clip_keys": 2, "decoded": 20, "reused": 0}
+    second = joined_record(first, plan_part("a"), {"command": "two"}, launch("a", 0))
+    assert second["decodes"] == {"videos": 10, "clip_keys": 2, "decoded": 20, "reused": 20}
+    assert second["wall_seconds"] == 4.0
+    assert second["command"] == "two"
+
+
+def test_a_launch_that_runs_nothing_changes_the_plan_alone() -> None:
+    first = joined_record({}, plan_part("a"), {"command": "one"}, launch("a", 20))
+    again = joined_record(first, plan_part("a") | {"plan": ["other"]}, {}, None)
+    assert again == first | {"plan": ["other"]}
+
+
+def test_launches_on_other_data_are_kept_but_not_counted() -> None:
+    first = joined_record({}, plan_part("a"), {}, launch("a", 20, "bad"))
+    other = joined_record(first, plan_part("b"), {}, launch("b", 5))
+    assert other["decodes"]["decoded"] == 5
+    assert other["manifest"]["undecodable"] == []
+    back = joined_record(other, plan_part("a"), {}, None)
+    assert back["decodes"]["decoded"] == 20
+    assert [video["video_id"] for video in back["manifest"]["undecodable"]] == ["bad"]
+    assert len(back["launches"]) == 2
+
+
+def test_a_video_is_undecodable_once_by_the_earliest_word() -> None:
+    record = joined_record({}, plan_part("a", "bad"), {}, launch("a", 20, "bad", "worse"))
+    assert {video["video_id"]: video["reason"] for video in record["manifest"]["undecodable"]} == {
+        "bad": "probe",
+        "worse": "decode",
+    }
