@@ -108,10 +108,14 @@ class TrialProgress:
             self._recent.popleft()
         span = min(RATE_S, max(now - self._started, 1e-6))
         rate = sum(clips for _, clips in self._recent) / span
-        pace = (now - self._started) / self._epochs_done if self._epochs_done else None
-        left = "" if pace is None else f", {_duration(max(0, self._epochs_left) * pace)} left"
-        failed = f", {self._failed} failed" if self._failed else ""
-        note = f"{len(self._running)} running{failed}, {self._epochs_done} epochs, {rate:,.0f} clips/s{left}"
+        parts = [f"{len(self._running)} running"]
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        if now - self._started > STEADY_S and self._epochs_left > 0:
+            pace = (now - self._started) / max(1, self._epochs_done)
+            parts.append(f"{_duration(self._epochs_left * pace)} left")
+        parts += [f"{rate:,.0f} clips/s", f"{self._epochs_done} epoch{'s' * (self._epochs_done != 1)}"]
+        note = ", ".join(parts)
         self._display.update("trials", self._done, self._planned, note)
 
 
