@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -86,7 +86,7 @@ class Sweep:
         progress = TrialProgress(self.display, planned=already + len(trials), already=already, epochs=epochs)
         by_id = {trial.trial_id: trial for trial in trials}
         recorder = Recorder(
-            self.ledger, station, by_id, self.conditions_row(), progress, registry, self.display.say
+            self.ledger, station, by_id, asdict(self.conditions), progress, registry, self.display.say
         )
         commands = {
             trial.trial_id: RunEpoch(
@@ -102,14 +102,6 @@ class Sweep:
             self._tuner(settings, list(by_id), recorder, scratch).fit()
         recorder.check()
         return recorder
-
-    def conditions_row(self) -> dict[str, Any]:
-        """The conditions as columns of the table of trials."""
-        return {
-            "workers": self.conditions.workers,
-            "device": self.conditions.device,
-            "feed": self.conditions.feed,
-        }
 
     def _tuner(
         self, settings: Settings, trial_ids: list[str], recorder: Recorder, scratch: Path

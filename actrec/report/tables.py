@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actrec.data.counts import Undecodable
 from actrec.errors import LedgerError
 from actrec.metrics import DIRECTIONS
 from actrec.report.outcomes import class_report, count_predictions, outcome
@@ -32,7 +33,6 @@ from actrec.report.values import (
     Report,
     Status,
     Trial,
-    Undecodable,
 )
 from actrec.results import parquet
 from actrec.results.ledger import Ledger

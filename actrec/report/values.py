@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from actrec.data.counts import Undecodable
+
 BASELINE, PLACEBO = "baseline", "placebo"
 ONE_SEED = "not judged (one seed)"  # the verdict where there is a difference and no noise to compare it with
 
@@ -158,15 +160,6 @@ class Best:
     arm: str
     val_top1: float
     baseline: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Undecodable:
-    """A video that does not open, and why."""
-
-    video_id: str
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
