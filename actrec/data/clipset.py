@@ -1,15 +1,15 @@
-"""Decoded clips on disk: fixed-shape uint8 shards, memory-mapped, one folder a clip key.
+"""Decoded clips on disk: one folder a clip key, of fixed-shape uint8 :mod:`~actrec.data.shards`.
 
 ::
 
     <folder>/meta.json            what this is, written first
     <folder>/shard-00000.npy      uint8 (n, T, H, W, 3)
-    <folder>/shard-00000.json     which videos are in it, and why some are not
+    <folder>/shard-00000.json     of each of its videos, how many clips it has and why it has none; a checksum
     <folder>/index.parquet        one row a video; its presence means the set is complete
 
-Shards are written aside and renamed, so that a fill that was interrupted, or another that runs at the same
-time, costs nothing but work: what is decoded twice is the same. Pixels never go through Parquet or the object
-store: a memory map gathers random clips two hundred times faster.
+A fill that was interrupted, or another that runs at the same time, costs nothing but work: what is decoded
+twice is the same. Pixels never go through Parquet or the object store: a memory map gathers random clips two
+hundred times faster.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,15 +28,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actrec.data import shards
 from actrec.data.clips import clip_indices
 from actrec.data.decode import decode
+from actrec.data.shards import Int64, Shards
 from actrec.data.storage import MISSING, check_readable, check_same, discard_stale
 from actrec.errors import DataError, DecodeError, SpecError
-from actrec.files import ASIDE, reason, replacing
+from actrec.files import ASIDE, reason
 from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec
 
-FORMAT = 1
+FORMAT = 2
 _INDEX, _META = "index.parquet", "meta.json"
 _COLUMNS: dict[str, pa.DataType] = {
     "video_id": pa.string(),
@@ -53,7 +54,6 @@ _SHARD_BYTES = 64 * 2**20
 _SHARD_VIDEOS = 32
 
 UInt8 = npt.NDArray[np.uint8]
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +123,13 @@ def cut_into_shards(videos: Sequence[Video], clip: ClipSpec) -> list[tuple[Video
 
 
 def is_sound(folder: Path, number: int, videos: Sequence[Video], clip: ClipSpec) -> bool:
-    """Whether a shard is there and whole, from its rows, its header and its length; reads no pixels."""
+    """Whether a shard is there and whole, from its entries, its header and its length; reads no pixels."""
     try:
-        rows = json.loads(_rows(folder, number).read_text())
-        stored = _load(folder, number)
-        clips = sum(row["clips"] for row in rows)
-    except (OSError, ValueError, TypeError, KeyError):
+        entries = shards.read_entries(folder, number)
+        clips = sum(entry["clips"] for entry in entries)
+    except (ValueError, TypeError, KeyError):
         return False
-    return len(rows) == len(videos) and stored.dtype == np.uint8 and stored.shape == (clips, *_shape(clip))
+    return len(entries) == len(videos) and shards.is_sound(folder, number, clips, np.uint8, _shape(clip))
 
 
 def write_shard(
@@ -151,17 +150,14 @@ def write_shard(
     if is_sound(folder, number, videos, clip):
         return 0
     arrays = [np.empty((0, *_shape(clip)), np.uint8)]
-    rows: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for video in videos:
         try:
             arrays.append(clips_of(video, clip))
-            rows.append({"clips": len(arrays[-1]), "reason": ""})
+            entries.append({"clips": len(arrays[-1]), "reason": ""})
         except DecodeError as error:
-            rows.append({"clips": 0, "reason": error.why})
-    with _writing(folder):
-        with replacing(_pixels(folder, number)) as aside, aside.open("wb") as file:
-            np.save(file, np.concatenate(arrays), allow_pickle=False)
-        _put(_rows(folder, number), json.dumps(rows).encode())
+            entries.append({"clips": 0, "reason": error.why})
+    shards.write(folder, number, np.concatenate(arrays), entries)
     return len(videos)
 
 
@@ -172,13 +168,13 @@ def begin(folder: Path, clip: ClipSpec, about: dict[str, Any]) -> None:
         DataError: if it cannot be written.
     """
     meta = {"format": FORMAT, "clip": dataclasses.asdict(clip), **about}
-    with _writing(folder):
+    with shards.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         discard_stale(folder, f"{ASIDE}*")
-        _put(folder / _META, json.dumps(meta, indent=1).encode())
+        shards.put(folder / _META, json.dumps(meta, indent=1).encode())
 
 
-def finish(folder: Path, shards: Sequence[Sequence[Video]]) -> None:
+def finish(folder: Path, parts: Sequence[Sequence[Video]]) -> None:
     """Writes the index of a set whose shards are all there, which makes it complete.
 
     Raises:
@@ -191,16 +187,16 @@ def finish(folder: Path, shards: Sequence[Sequence[Video]]) -> None:
             "group": video.group,
             "split": video.split,
             "shard": number,
-            "clips": row["clips"],
-            "reason": row["reason"],
+            "clips": entry["clips"],
+            "reason": entry["reason"],
         }
-        for number, videos in enumerate(shards)
-        for video, row in zip(videos, json.loads(_rows(folder, number).read_text()), strict=True)
+        for number, videos in enumerate(parts)
+        for video, entry in zip(videos, shards.read_entries(folder, number), strict=True)
     ]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(index, schema=_SCHEMA), sink)
-    with _writing(folder):
-        _put(folder / _INDEX, sink.getvalue().to_pybytes())
+    with shards.writing(folder):
+        shards.put(folder / _INDEX, sink.getvalue().to_pybytes())
 
 
 def is_complete(folder: Path) -> bool:
@@ -220,6 +216,7 @@ class ClipSet:
         first: int64 (V,), the row of each video's first clip.
         count: int64 (V,), its number of clips; 0 where it did not decode.
         reasons: (V,) why not, empty where it did.
+        shards: its clips, in the videos' order.
     """
 
     folder: Path
@@ -231,8 +228,7 @@ class ClipSet:
     first: Int64
     count: Int64
     reasons: tuple[str, ...]
-    _starts: Int64
-    _shards: tuple[UInt8, ...]
+    shards: Shards
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -251,11 +247,14 @@ class ClipSet:
             if table.schema != _SCHEMA:
                 raise ValueError(f"{_INDEX}: has columns {table.schema.names}, not {_SCHEMA.names}")
             index = table.to_pydict()
-            stored = np.bincount(index["shard"], index["clips"]).astype(np.int64)
-            shards = tuple(_load(folder, number) for number in range(len(stored)))
-            for number, (shard, clips) in enumerate(zip(shards, stored, strict=True)):
-                if shard.dtype != np.uint8 or shard.shape != (clips, *_shape(clip)):
-                    raise ValueError(f"{_pixels(folder, number).name}: does not hold what the index says")
+            stored = np.bincount(index["shard"], index["clips"]).astype(int).tolist()
+            opened = Shards.open(folder, len(stored))
+            if opened.dtype != np.uint8 or opened.row_shape != _shape(clip):
+                raise ValueError(f"its shards hold {opened.dtype} {opened.row_shape}, not {_shape(clip)}")
+            for number, (array, clips) in enumerate(zip(opened.arrays, stored, strict=True)):
+                if len(array) != clips:
+                    name = shards.array_path(folder, number).name
+                    raise ValueError(f"{name}: does not hold what the index says")
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise DataError(
                 f"the clip cache {folder} is not complete or is damaged ({reason(error)}); "
@@ -272,8 +271,7 @@ class ClipSet:
             first=np.cumsum(count) - count,
             count=count,
             reasons=tuple(index["reason"]),
-            _starts=np.cumsum([0, *(len(shard) for shard in shards)]),
-            _shards=shards,
+            shards=opened,
         )
 
     def videos(self, split: str) -> Int64:
@@ -287,46 +285,9 @@ class ClipSet:
 
     def gather(self, rows: Int64) -> UInt8:
         """The clips at the given rows, in that order: uint8 (B, T, H, W, 3)."""
-        shape = (len(rows), *self._shards[0].shape[1:])
-        out = np.empty(shape, np.uint8)
-        shard = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(shard):
-            chosen = shard == number
-            out[chosen] = self._shards[number][rows[chosen] - self._starts[number]]
-        return out
+        return self.shards.gather(rows)
 
 
 def _shape(clip: ClipSpec) -> tuple[int, int, int, int]:
     """Of one stored clip: (T, H, W, 3)."""
     return (1 if clip.sampling == "middle" else clip.num_frames, clip.height, clip.width, 3)
-
-
-def _pixels(folder: Path, number: int) -> Path:
-    return folder / f"shard-{number:05d}.npy"
-
-
-def _rows(folder: Path, number: int) -> Path:
-    return folder / f"shard-{number:05d}.json"
-
-
-def _load(folder: Path, number: int) -> UInt8:
-    """A shard as a memory map: reads its header, and raises ValueError where the file is too short for it."""
-    path = _pixels(folder, number)
-    try:
-        shard: UInt8 = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path.name}: {reason(error)}") from error
-    return shard
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"cannot write the clip cache {folder}: {reason(error)}") from error
-
-
-def _put(path: Path, content: bytes) -> None:
-    with replacing(path) as aside:
-        aside.write_bytes(content)

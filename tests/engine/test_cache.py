@@ -174,7 +174,7 @@ def test_a_shard_that_cannot_be_written_is_one_plain_line(
     key = clip_keys(manifest, [base], tmp_path)[0]
     shards = clipset.cut_into_shards(key.videos, key.clip)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match=r"^cannot write the clip cache .*file: File exists$"):
+    with pytest.raises(DataError, match=r"^cannot write the cache .*file: File exists$"):
         list(decode_shards(tmp_path / "file", shards, key.clip))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from actrec.data.clipset import ClipSet
+from actrec.data.shards import Shards
 from actrec.spec import ClipSpec
 from actrec.training.feed import CachedFeed, ragged_arange, task_of
 
@@ -35,8 +36,7 @@ def clip_set(clip: ClipSpec) -> ClipSet:
         first=np.cumsum(count) - count,
         count=count,
         reasons=tuple("" for _ in splits),
-        _starts=np.array([0, len(rows)]),
-        _shards=(shard,),
+        shards=Shards((shard,)),
     )
 
 

@@ -1,0 +1,190 @@
+"""Rows of one shape and dtype on disk: numbered ``.npy`` shards, memory-mapped, each with a checksum.
+
+::
+
+    <folder>/shard-00000.npy      (n, *row_shape) of any dtype
+    <folder>/shard-00000.json     {"entries": [...], "crc32": of the array's bytes}
+
+What the entries say is the writer's affair; decoded clips have one a video, and as many rows as those have
+clips. Both files are written aside and renamed, the array first: a shard is there once its JSON is. Two
+writers of one shard write the same, so whoever is last wins nothing. CRC-32 runs at several GB/s, faster than
+most disks.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from actrec.errors import DataError
+from actrec.files import reason, replacing
+
+_THREADS = 8  # checksums release the GIL, and disks like several readers
+
+Array = npt.NDArray[Any]
+Int64 = npt.NDArray[np.int64]
+
+
+def write(folder: Path, number: int, array: Array, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Writes one shard, over an earlier one of its number.
+
+    Args:
+        array: (n, *row_shape), n ≥ 0, of a plain dtype (no objects).
+        entries: what the rows are, ready for JSON.
+
+    Raises:
+        DataError: if it cannot be written (a full disk, a read-only folder); there is no half shard then.
+    """
+    array = np.ascontiguousarray(array)
+    note = {"entries": list(entries), "crc32": _crc32(array)}
+    with writing(folder):
+        with replacing(array_path(folder, number)) as aside, aside.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        put(entries_path(folder, number), json.dumps(note).encode())
+
+
+def read_entries(folder: Path, number: int) -> list[dict[str, Any]]:
+    """What a shard's writer said of its rows.
+
+    Raises:
+        ValueError: if they cannot be read; names the file.
+    """
+    entries: list[dict[str, Any]] = _note(folder, number)["entries"]
+    return entries
+
+
+def is_sound(folder: Path, number: int, rows: int, dtype: npt.DTypeLike, row_shape: Sequence[int]) -> bool:
+    """Whether a shard is there and of this length, dtype and shape; reads its header only."""
+    try:
+        _note(folder, number)
+        stored = _load(folder, number)
+    except ValueError:
+        return False
+    return stored.dtype == np.dtype(dtype) and stored.shape == (rows, *row_shape)
+
+
+def is_whole(folder: Path, number: int) -> bool:
+    """Whether a shard's bytes are those that were written: reads all of them."""
+    try:
+        return bool(_note(folder, number)["crc32"] == _crc32(_load(folder, number)))
+    except ValueError:
+        return False
+
+
+def damaged(folder: Path, count: int) -> list[int]:
+    """The numbers of the shards that are missing or not whole, of ``count``. Reads everything, in threads;
+    what is read stays in the page cache for those who come next."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        whole = pool.map(lambda number: is_whole(folder, number), range(count))
+        return [number for number, good in enumerate(whole) if not good]
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Shards as one array of rows, read from disk as they are asked for.
+
+    Attributes:
+        arrays: at least one, each (n, *row_shape); memory maps where they were opened from a folder.
+    """
+
+    arrays: tuple[Array, ...]
+
+    @classmethod
+    def open(cls, folder: Path, count: int) -> Self:
+        """Opens the shards 0 … count − 1 of a folder, count ≥ 1; reads their headers.
+
+        Raises:
+            ValueError: if one is missing or cut short, or they differ in dtype or shape; names the file.
+        """
+        arrays = tuple(_load(folder, number) for number in range(count))
+        dtype, row_shape = arrays[0].dtype, arrays[0].shape[1:]
+        for number, array in enumerate(arrays):
+            if array.dtype != dtype or array.shape[1:] != row_shape:
+                raise ValueError(
+                    f"{array_path(folder, number).name}: has {array.dtype} rows of shape {array.shape[1:]}, "
+                    f"not {dtype} of {row_shape}"
+                )
+        return cls(arrays)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.arrays[0].dtype
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return self.arrays[0].shape[1:]
+
+    @cached_property
+    def starts(self) -> Int64:
+        """The row that each shard begins with, and the number of rows at its end."""
+        return np.cumsum([0, *map(len, self.arrays)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def gather(self, rows: Int64) -> Array:
+        """The rows of the given numbers, in that order: (len(rows), *row_shape), in memory of its own."""
+        out = np.empty((len(rows), *self.row_shape), self.dtype)
+        shard = np.searchsorted(self.starts, rows, side="right") - 1
+        for number in np.unique(shard):
+            chosen = shard == number
+            out[chosen] = self.arrays[number][rows[chosen] - self.starts[number]]
+        return out
+
+
+def array_path(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.npy"
+
+
+def entries_path(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.json"
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Makes an ``OSError`` a DataError that names the cache folder."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot write the cache {folder}: {reason(error)}") from error
+
+
+def put(path: Path, content: bytes) -> None:
+    """Writes a small file aside and renames it."""
+    with replacing(path) as aside:
+        aside.write_bytes(content)
+
+
+def _crc32(array: Array) -> int:
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data) if array.size else 0
+
+
+def _note(folder: Path, number: int) -> dict[str, Any]:
+    path = entries_path(folder, number)
+    try:
+        note = json.loads(path.read_text())
+        if not isinstance(note["entries"], list) or not isinstance(note["crc32"], int):
+            raise TypeError("is not what a shard's JSON is")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path.name}: {reason(error)}") from error
+    return dict(note)
+
+
+def _load(folder: Path, number: int) -> Array:
+    """A shard as a memory map: reads its header, and raises ValueError where the file is too short for it."""
+    path = array_path(folder, number)
+    try:
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path.name}: {reason(error)}") from error
+    return array

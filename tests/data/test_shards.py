@@ -1,0 +1,76 @@
+"""Rows on disk: any shape and dtype, and no wrong byte unnoticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from actrec.data import shards
+from actrec.data.shards import Shards
+from actrec.errors import DataError
+from actrec.seeding import numpy_rng
+
+
+def filled(folder: Path, lengths: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> shards.Array:
+    """Writes shards of these lengths with rows of (3, 5); returns all rows."""
+    rows = numpy_rng(0, "rows").normal(size=(sum(lengths), 3, 5)).astype(dtype)
+    for number, part in enumerate(np.split(rows, np.cumsum(lengths)[:-1])):
+        shards.write(folder, number, part, [{"row": row} for row in range(len(part))])
+    return rows
+
+
+def flip_byte(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint8])
+def test_what_is_gathered_is_what_was_written(tmp_path: Path, dtype: npt.DTypeLike) -> None:
+    rows = filled(tmp_path, (4, 0, 2, 5), dtype)
+    opened = Shards.open(tmp_path, 4)
+    assert (len(opened), opened.dtype, opened.row_shape) == (11, np.dtype(dtype), (3, 5))
+    wanted = np.array([10, 0, 3, 4, 4, 5, 6, 0])
+    got = opened.gather(wanted)
+    np.testing.assert_array_equal(got, rows[wanted])
+    assert got.dtype == dtype
+    got[:] = 0  # its own memory: what is on disk stays
+    np.testing.assert_array_equal(opened.gather(wanted), rows[wanted])
+    assert opened.gather(np.empty(0, np.int64)).shape == (0, 3, 5)
+    assert shards.read_entries(tmp_path, 2) == [{"row": 0}, {"row": 1}]
+
+
+def test_a_wrong_byte_anywhere_is_noticed_in_exactly_its_shard(tmp_path: Path) -> None:
+    filled(tmp_path, (4, 2, 5))
+    assert shards.damaged(tmp_path, 3) == []
+    path = shards.array_path(tmp_path, 1)
+    size, whole = path.stat().st_size, path.read_bytes()
+    for at in (size - 2 * 3 * 5 * 4, size - 1):  # its first byte of data, and its last
+        flip_byte(path, at)
+        assert shards.is_sound(tmp_path, 1, 2, np.float32, (3, 5)), "its length and header are right"
+        assert shards.damaged(tmp_path, 3) == [1]
+        path.write_bytes(whole)
+    shards.entries_path(tmp_path, 2).unlink()
+    shards.array_path(tmp_path, 0).unlink()
+    assert shards.damaged(tmp_path, 4) == [0, 2, 3]
+
+
+def test_a_shard_of_another_length_dtype_or_shape_is_not_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    filled(tmp_path, (4, 2))
+    assert shards.is_sound(tmp_path, 0, 4, np.float32, (3, 5))
+    assert not shards.is_sound(tmp_path, 0, 5, np.float32, (3, 5))
+    assert not shards.is_sound(tmp_path, 0, 4, np.float16, (3, 5))
+    assert not shards.is_sound(tmp_path, 0, 4, np.float32, (15,))
+    assert not shards.is_sound(tmp_path, 2, 4, np.float32, (3, 5))
+    shards.write(tmp_path, 1, np.zeros((2, 15), np.float32), [])
+    with pytest.raises(ValueError, match=r"shard-00001.npy: has float32 rows of shape \(15,\), not float32"):
+        Shards.open(tmp_path, 2)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=r"^cannot write the cache .*file: "):
+        filled(tmp_path / "file", (1,))
