@@ -39,13 +39,19 @@ class _Checked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSpec(_Checked):
-    """Which videos. ``digest`` identifies the manifest's content; its path may change freely."""
+    """Which videos. ``digest`` identifies the manifest's content; its path may change freely.
+
+    ``cv``: empty for the manifest's own splits; ``leave-one-group-out``, or a number of folds, replaces them
+    by fold ``fold`` of that cross-validation (:mod:`actrec.data.folds`).
+    """
 
     part: ClassVar[str] = "data"
     manifest: str = field(default="builtin", metadata={"identity": False})
     digest: str = ""
     classes: tuple[str, ...] = ()  # empty: all
-    per_class: Count = 0  # at most so many videos of each class and split; 0: all
+    per_class: Count = 0  # at most so many videos of each class and split of the manifest; 0: all
+    cv: str = ""
+    fold: Count = 0  # counted from 0; there is no other without ``cv``
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
