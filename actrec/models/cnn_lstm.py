@@ -21,13 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from actrec.models.card import ModelCard
+from actrec.models.layers import Stage, Staged, per_frame
 from actrec.spec import ModelSpec
 
 _CHANNELS = (3, 32, 64, 128)
 _HIDDEN = 256
 
 
-class CnnLstm(nn.Module):
+class CnnLstm(Staged):
     """float32 (B, 3, T, H, W) → logits (B, K), for any T ≥ 1.
 
     Args:
@@ -49,16 +50,26 @@ class CnnLstm(nn.Module):
         self.lstm = nn.LSTM(_CHANNELS[-1], _HIDDEN, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(_HIDDEN, num_classes)
+        self._block = len(layers) // 3  # layers of one
 
-    def forward(self, clips: Tensor) -> Tensor:
-        batch, _, length = clips.shape[:3]
-        features = self.cnn(clips.transpose(1, 2).flatten(0, 1))
+    def stages(self) -> tuple[Stage, ...]:
+        first, second = self.cnn[: self._block], self.cnn[self._block : 2 * self._block]
+        third = self.cnn[2 * self._block :]  # with the mean over what is left of the frame
+        return (
+            Stage("conv1", lambda clips: per_frame(first, clips.transpose(1, 2)), (first,)),
+            Stage("conv2", lambda maps: per_frame(second, maps), (second,)),
+            Stage("conv3", lambda maps: per_frame(third, maps).flatten(2), (third,)),  # (B, T, 128)
+            Stage("lstm", self._last_state, (self.lstm,)),
+            Stage("head", lambda state: self.fc(self.dropout(state)), (self.dropout, self.fc)),
+        )
+
+    def _last_state(self, features: Tensor) -> Tensor:
         # Autocast runs cuDNN's recurrent layers in float16 whatever its own type, and nothing scales the
         # gradients to the range of that.
-        with torch.autocast(clips.device.type, enabled=False):
-            states, _ = self.lstm(features.float().view(batch, length, -1))
-        logits: Tensor = self.fc(self.dropout(states[:, -1]))
-        return logits
+        with torch.autocast(features.device.type, enabled=False):
+            states, _ = self.lstm(features.float())
+        last: Tensor = states[:, -1]
+        return last
 
 
 def _build(spec: ModelSpec, *, num_classes: int, num_frames: int, depth: int, norm: bool) -> nn.Module:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from actrec.errors import ModelError
 from actrec.models.card import ModelCard
+from actrec.models.layers import Stage, Staged, per_frame
 from actrec.spec import ModelSpec
 
 _STEM, _CONV = 24, 32  # channels
@@ -73,7 +74,7 @@ class TemporalEncoder(nn.Module):
         return summary
 
 
-class FrameTransformer(nn.Module):
+class FrameTransformer(Staged):
     """float32 (B, 3, T, H, W) → logits (B, K), for 1 ≤ T ≤ ``num_frames``.
 
     Args:
@@ -117,14 +118,20 @@ class FrameTransformer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(width, num_classes)
 
-    def forward(self, clips: Tensor) -> Tensor:
-        batch, _, length = clips.shape[:3]
+    def stages(self) -> tuple[Stage, ...]:
+        return (
+            Stage("stem", self._stem, (self.stem,)),
+            Stage("conv", lambda maps: per_frame(self.conv, maps), (self.conv,)),
+            Stage("project", lambda maps: per_frame(self.project, maps), (self.project,)),
+            Stage("temporal", self.temporal, (self.temporal,)),
+            Stage("head", lambda summary: self.fc(self.dropout(summary)), (self.dropout, self.fc)),
+        )
+
+    def _stem(self, clips: Tensor) -> Tensor:
         frames = clips.transpose(1, 2)  # (B, T, 3, H, W)
         if self.motion:
             frames = torch.cat([frames, frames.diff(dim=1, prepend=frames[:, :1])], 2)
-        features = self.project(self.conv(self.stem(frames.flatten(0, 1))))
-        logits: Tensor = self.fc(self.dropout(self.temporal(features.view(batch, length, -1))))
-        return logits
+        return per_frame(self.stem, frames)
 
 
 def _convolution(channels_in: int, channels: int, *, kernel: int, stride: int, padding: int) -> nn.Sequential:

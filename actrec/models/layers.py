@@ -55,3 +55,9 @@ class Staged(nn.Module):
         for stage in self.stages()[first:]:
             inputs = stage.run(inputs)
         return inputs
+
+
+def per_frame(layer: nn.Module, frames: Tensor) -> Tensor:
+    """A layer of images on every frame: (B, T, C, H, W) → (B, T, …)."""
+    made: Tensor = layer(frames.flatten(0, 1))
+    return made.view(*frames.shape[:2], *made.shape[1:])
