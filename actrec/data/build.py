@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actrec.data.checks import SCHEMA
@@ -10,9 +11,10 @@ from actrec.data.layouts import LAYOUTS
 from actrec.data.layouts.base import Listing
 from actrec.data.manifest import Manifest
 from actrec.data.probe import Probe
-from actrec.data.splits import complete_splits
+from actrec.data.splits import ValCut, complete_splits
 from actrec.errors import LayoutError
 from actrec.fields import unknown
+from actrec.files import reason
 
 NOTHING = Probe(num_frames=0, fps=0.0, width=0, height=0, seconds=0.0)
 
@@ -43,7 +45,14 @@ def paths_to_probe(listing: Listing) -> list[str]:
 
 
 def build_manifest(
-    root: Path, layout: str, listing: Listing, probes: Sequence[Probe | str], *, seed: int = 0
+    root: Path,
+    layout: str,
+    listing: Listing,
+    probes: Sequence[Probe | str],
+    *,
+    seed: int = 0,
+    val: ValCut = "group",
+    blocks: Mapping[str, str] | None = None,
 ) -> Manifest:
     """The manifest of a listing.
 
@@ -53,11 +62,14 @@ def build_manifest(
         listing: from :func:`list_videos`.
         probes: what is in each file of :func:`paths_to_probe`, or the reason why it does not decode.
         seed: of the cut of those splits that no list gives.
+        val: how validation is cut from train; ``random`` parts groups.
+        blocks: group → block, as :func:`read_blocks` gives it; None: all are in one.
 
     Raises:
+        LayoutError: if a group has no block.
         ManifestError: if a class has no readable training video, or a file lies outside the root.
     """
-    splits, cut = complete_splits(listing, seed)
+    splits, cut = complete_splits(listing, seed, val=val)
     label = {name: index for index, name in enumerate(listing.classes)}
     remaining = iter(probes)
     columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
@@ -70,6 +82,7 @@ def build_manifest(
             "label": label[entry.class_name],
             "class_name": entry.class_name,
             "group": entry.group,
+            "block": _block(entry.group, blocks),
             "split": split,
             "num_frames": contents.num_frames,
             "fps": contents.fps,
@@ -82,3 +95,33 @@ def build_manifest(
         for name, value in row.items():
             columns[name].append(value)
     return Manifest.from_columns(root, columns, layout=layout, cut=cut)
+
+
+def read_blocks(path: Path) -> dict[str, str]:
+    """Group → block, from a CSV file with the columns ``group`` and ``block``.
+
+    Raises:
+        LayoutError: if it cannot be read, lacks a column, or names a group twice.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LayoutError(f"{path}: {reason(error)}") from None
+    blocks: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        group, block = row.get("group"), row.get("block")
+        if not group or not block:
+            raise LayoutError(f"{path}: row {number} must have a group and a block (columns: group, block)")
+        if group in blocks:
+            raise LayoutError(f"{path}: row {number} names the group {group!r} again")
+        blocks[group] = block
+    return blocks
+
+
+def _block(group: str, blocks: Mapping[str, str] | None) -> str:
+    if blocks is None:
+        return ""
+    if group not in blocks:
+        raise LayoutError(f"blocks: {unknown('group', group, blocks)}")
+    return blocks[group]

@@ -23,6 +23,7 @@ _TYPES: dict[str, pa.DataType] = {
     "label": pa.int64(),  # 0 to K−1
     "class_name": pa.string(),
     "group": pa.string(),
+    "block": pa.string(),  # folds of a cross-validation are made within it; empty: there is one block
     "split": pa.string(),
     "num_frames": pa.int64(),
     "fps": pa.float64(),
@@ -38,13 +39,13 @@ _ACCEPTED: dict[pa.DataType, tuple[str, Callable[[pa.DataType], bool]]] = {
     pa.int64(): ("integers", pt.is_integer),
     pa.float64(): ("numbers", lambda kind: pt.is_floating(kind) or pt.is_integer(kind)),
 }
-
+OPTIONAL = {"block": ""}  # columns that a manifest may lack, and what is then in every row
 
 MOST = 10**9  # of frames, pixels, seconds: more is a mistake, and overflows where frames are counted
 
 
 def check(table: pa.Table, root: Path) -> pa.Table:
-    """The table with exactly the manifest's columns and types; further columns are dropped.
+    """The table with exactly the manifest's columns and types; others are dropped, optional ones filled in.
 
     Raises:
         ManifestError: at the first thing wrong; names the column or row, and what is valid.
@@ -58,7 +59,7 @@ def check(table: pa.Table, root: Path) -> pa.Table:
     _one_of(table, "status", STATUSES)
     _labels(table)
     _numbers(table)
-    _paths(strings(table, "path"), root)
+    check_paths(strings(table, "path"), root)
     _trainable(table)
     return table
 
@@ -70,6 +71,8 @@ def strings(table: pa.Table, name: str) -> list[str]:
 
 def _columns(table: pa.Table) -> pa.Table:
     columns = []
+    for name in OPTIONAL.keys() - set(table.schema.names):
+        table = table.append_column(name, pa.array([OPTIONAL[name]] * len(table), SCHEMA.field(name).type))
     for field in SCHEMA:
         if (times := table.schema.names.count(field.name)) != 1:
             has = f"{times} columns" if times else "no column"
@@ -129,7 +132,12 @@ def _numbers(table: pa.Table) -> None:
             )
 
 
-def _paths(paths: Sequence[str], root: Path) -> None:
+def check_paths(paths: Sequence[str], root: Path) -> None:
+    """That every path is one of a file within ``root``; none is opened.
+
+    Raises:
+        ManifestError: if one is absolute, goes up, or leaves the root by a link.
+    """
     base = os.path.realpath(root)
     folders: dict[str, str] = {}  # resolved once each: there are far fewer folders than files
     for row, path in enumerate(paths):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from actrec.data.checks import SCHEMA, check, strings
 from actrec.data.counts import Counts, count
+from actrec.data.folds import splits_of, tested_in
 from actrec.errors import ManifestError, SpecError
 from actrec.fields import unknown
 from actrec.files import reason, replacing
@@ -37,7 +38,8 @@ class Manifest:
     Attributes:
         root: absolute folder that every path is within.
         table: one row a video, columns as in :data:`actrec.data.checks.SCHEMA`. ``split`` is train, val, test
-            or unused; ``status`` is ok or unreadable, and then ``reason`` says why and the numbers are 0.
+            or unused; ``block`` is empty where there is but one; ``status`` is ok or unreadable, and then
+            ``reason`` says why and the numbers are 0.
         layout: where it came from, e.g. ``ucf101``.
         cut: the splits that were cut here by group; the others are as official lists have them.
 
@@ -58,8 +60,9 @@ class Manifest:
     def from_columns(
         cls, root: Path, columns: Mapping[str, Sequence[Any]], *, layout: str, cut: tuple[str, ...]
     ) -> Manifest:
-        """A manifest of plain columns, named as in the schema."""
-        return cls(root, pa.table(dict(columns), schema=SCHEMA), layout, cut)
+        """A manifest of plain columns, named as in the schema; ``block`` may be left out."""
+        schema = pa.schema([field for field in SCHEMA if field.name in columns])
+        return cls(root, pa.table(dict(columns), schema=schema), layout, cut)
 
     @classmethod
     def read(cls, path: str | Path) -> Manifest:
@@ -114,10 +117,11 @@ class Manifest:
     @cached_property
     def digest(self) -> str:
         """A hash of the videos, 16 hexadecimal digits; neither their place nor the rows' order changes it."""
-        rows = self.table.select(list(_IDENTITY)).sort_by("video_id").to_pylist()
+        rows = self.table.select([*_IDENTITY, "block"]).sort_by("video_id").to_pylist()
         content = hashlib.sha256()
         for row in rows:
-            content.update(json.dumps([row[name] for name in _IDENTITY]).encode())
+            block = [row["block"]] if row["block"] else []
+            content.update(json.dumps([row[name] for name in _IDENTITY] + block).encode())
         return content.hexdigest()[:16]
 
     def column(self, name: str, split: str) -> NDArray[Any]:
@@ -129,15 +133,25 @@ class Manifest:
         """What is in it, in numbers."""
         return count(self.table, self.class_names, self.cut)
 
+    def folds(self, cv: str) -> int:
+        """How many folds a cross-validation has; 1 where ``cv`` is empty.
+
+        Raises:
+            SpecError, ManifestError: as :func:`actrec.data.folds.tested_in`.
+        """
+        return 1 + max(self._tested_in(cv).values()) if cv else 1
+
     def select(self, spec: DataSpec) -> Manifest:
         """The part that a trial asks for: some classes, and at most ``per_class`` videos of each and split.
 
         Labels are renumbered in the manifest's own class order. Which videos stay depends on their ids alone,
         and a smaller cap keeps a subset of what a larger one keeps. Unreadable videos stay, to be counted.
+        The folds of a cross-validation are those of the whole manifest; the splits are then the fold's.
 
         Raises:
-            SpecError: on an unknown class, naming the valid ones.
-            ManifestError: if ``spec.digest`` is that of another content.
+            SpecError: on an unknown class, naming the valid ones; on a cross-validation or a fold that the
+                manifest does not have.
+            ManifestError: if ``spec.digest`` is that of another content, or the fold cannot be trained.
         """
         if spec.digest and spec.digest != self.digest:
             raise ManifestError(
@@ -154,7 +168,24 @@ class Manifest:
             table = table.set_column(table.schema.get_field_index("label"), "label", labels)
         if spec.per_class:
             table = table.filter(pa.array(_capped(table, spec.per_class)))
-        return Manifest(self.root, table, self.layout, self.cut)
+        if not spec.cv:
+            if spec.fold:
+                raise SpecError(f"data.fold={spec.fold}: without data.cv there is fold 0 alone")
+            return Manifest(self.root, table, self.layout, self.cut)
+        splits = splits_of(table, self._tested_in(spec.cv), spec.cv, spec.fold)
+        table = table.set_column(
+            table.schema.get_field_index("split"), "split", pa.array(splits, pa.string())
+        )
+        return Manifest(self.root, table, self.layout, ("val", "test"))
+
+    def _tested_in(self, cv: str) -> dict[str, int]:
+        if cv not in self._folds:
+            self._folds[cv] = tested_in(self.table, cv)
+        return self._folds[cv]
+
+    @cached_property
+    def _folds(self) -> dict[str, dict[str, int]]:
+        return {}
 
 
 def _capped(table: pa.Table, cap: int) -> NDArray[np.bool_]:
