@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -32,7 +32,8 @@ class Trial:
     """One trial of the plan, or of the ledger alone (``planned`` is then false and no figure uses it).
 
     ``status`` is ``waiting`` while the ledger does not have it. ``val_top1`` is of the validation split, the
-    other two of the test split, which has ``n_test`` videos; all are None unless the trial is ``ok``.
+    metrics after it of the test split, which has ``n_test`` videos; all are None unless the trial is ``ok``.
+    ``seconds`` are of work on each of its workers, ``joules`` those that its devices took, where they tell.
     """
 
     trial_id: str
@@ -47,19 +48,29 @@ class Trial:
     seconds: float | None = None
     val_top1: float | None = None
     test_top1: float | None = None
+    test_top5: float | None = None
     test_macro_f1: float | None = None
+    test_loss: float | None = None
     n_test: int | None = None
+    best_epoch: int | None = None
+    trainable_params: int | None = None
+    clips_trained: int | None = None
+    joules: float | None = None
     conditions: Conditions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """An arm and its planned trials, in the order of their seeds."""
+    """An arm and its planned trials, in the order of their seeds.
+
+    ``settings`` are those of its first finished trial, nested; empty where they are not recorded.
+    """
 
     name: str
     factor: str
     level: str
     trials: tuple[Trial, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -70,6 +81,15 @@ class Arm:
         """Whether the arm is something to compare with the baseline, the placebo apart."""
         return self.name not in (BASELINE, PLACEBO)
 
+    def values(self, name: str) -> list[float]:
+        """A field of the finished trials, such as ``test_top1``, of those that have it."""
+        return [value for trial in self.finished if (value := getattr(trial, name)) is not None]
+
+    def mean(self, name: str) -> float | None:
+        """The mean of :meth:`values`; None without any."""
+        known = self.values(name)
+        return sum(known) / len(known) if known else None
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -78,6 +98,10 @@ class Effect:
     ``level`` is the arm's, ``baseline`` the baseline's. ``low`` and ``high`` are the interval; for
     shares 0.01 is one point. What too few finished seeds cannot tell is None, and so are the interval and
     ``p`` of an arm that took no effect: there was no chance in it to judge.
+
+    ``low_simultaneous`` and ``high_simultaneous`` hold for all arms of the study together. ``margin`` is the
+    smallest difference that matters. ``more_seeds`` would settle an inconclusive verdict; None where no
+    number of seeds would. Tables of earlier versions lack all of these.
     """
 
     arm: str
@@ -93,6 +117,13 @@ class Effect:
     high: float | None = None
     p: float | None = None
     p_adjusted: float | None = None
+    low_simultaneous: float | None = None
+    high_simultaneous: float | None = None
+    margin: float | None = None
+    n_videos: int | None = None
+    n_groups: int | None = None
+    more_seeds: int | None = None
+    fair_budget: bool | None = None
 
     @property
     def decided(self) -> bool:
@@ -110,6 +141,28 @@ class Curve:
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One metric of one arm on the three splits, at the epoch that was tested: means over its seeds."""
+
+    arm: str
+    metric: str
+    train: float | None
+    val: float | None
+    test: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionRecall:
+    """The precision-recall curve of one class: at ``recall[j]``, (j + 1)/n of its n test videos, the
+    precision, a mean over seeds; ``average`` is the average precision."""
+
+    name: str
+    recall: tuple[float, ...]
+    precision: tuple[float, ...]
+    average: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +223,7 @@ class Data:
     counts: Mapping[str, Mapping[str, int]]
     undecodable: tuple[Undecodable, ...] | None
     straddling_groups: int | None
+    near_duplicates: int | None
     split_source: str | None
 
     @property
@@ -183,6 +237,7 @@ class Launch:
     """One launch of the study: ``videos`` × ``clip_keys`` were needed, ``decoded`` now or ``reused``."""
 
     started: str
+    command: str
     seconds: float | None
     videos: int
     clip_keys: int
@@ -195,16 +250,20 @@ class Report:
     """Everything on the page. ``effects`` are on the study's own metric, ``further`` on the others.
 
     ``settings`` are the baseline's, nested as a trial's are. ``n_test`` is the number of test videos.
+    ``focus`` are the arms that the figures show: all, or in a large study the most telling.
     """
 
     name: str
     metric: str
     trials: tuple[Trial, ...]
     arms: tuple[Arm, ...]
+    focus: tuple[Arm, ...]
     effects: tuple[Effect, ...]
     further: tuple[Effect, ...]
     class_names: tuple[str, ...]
     curves: tuple[Curve, ...]
+    fits: tuple[Fit, ...]
+    precision_recall: Mapping[str, tuple[PrecisionRecall, ...]]
     outcomes: Mapping[str, Outcome]
     class_reports: Mapping[str, ClassReport]
     best: Best | None

@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import classification_report
 
 from actrec.errors import LedgerError
-from actrec.report.tables import at, load
+from actrec.report.record import at
+from actrec.report.tables import load
 from actrec.report.values import Report
 from actrec.results.ledger import Ledger
 from tests.report import tiny

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from actrec.report import words
 from actrec.report.markup import Child, Html, el
+from actrec.report.record import at
 from actrec.report.sections.parts import Cell, Column, facts, note, section, table, text_columns
 from actrec.report.sections.verdicts import videos
-from actrec.report.tables import at
 from actrec.report.values import Launch, Report, Trial
 
 SPLITS = {

@@ -7,8 +7,8 @@ from typing import Any
 
 from actrec.report import words
 from actrec.report.markup import Html, el
+from actrec.report.record import at
 from actrec.report.sections.parts import note, section, table, text_columns
-from actrec.report.tables import at
 from actrec.report.values import Report
 
 

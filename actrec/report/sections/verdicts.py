@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from actrec.report import words
 from actrec.report.figures.effects import effects as effect_plot
 from actrec.report.markup import Child, Html, el
+from actrec.report.record import at
 from actrec.report.sections.parts import Cell, Column, banner, facts, note, pill, plot, section, table
-from actrec.report.tables import at
 from actrec.report.values import PLACEBO, Effect, Report
 from actrec.stats.effects import IDLE
 
