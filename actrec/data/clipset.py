@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +52,7 @@ _COLUMNS: dict[str, pa.DataType] = {
 _SCHEMA = pa.schema(_COLUMNS)
 _SHARD_BYTES = 64 * 2**20
 _SHARD_VIDEOS = 32
+ANY = "any"  # the split of a video that is in every split by turns, over the folds of a cross-validation
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -80,12 +81,15 @@ def frames_of(video: Video, clip: ClipSpec) -> Int64:
     """The frame indices of every stored clip of a video: int64 (clips, T).
 
     Training videos under random sampling have ``clip.draws`` clips, drawn from the video's id alone, so
-    that every trial and every seed shares them. Everything else is deterministic.
+    that every trial and every seed shares them. Everything else is deterministic. A video of :data:`ANY`
+    split has those of training and, last, that of evaluation.
     """
-    rng = None
-    if clip.sampling == "random" and video.split == "train":
-        rng = numpy_rng(0, "draws", video.video_id)
-    return clip_indices(video.num_frames, clip, fps=video.fps, rng=rng)
+    still = clip_indices(video.num_frames, clip, fps=video.fps)
+    if clip.sampling != "random" or video.split not in ("train", ANY):
+        return still
+    rng = numpy_rng(0, "draws", video.video_id)
+    drawn = clip_indices(video.num_frames, clip, fps=video.fps, rng=rng)
+    return drawn if video.split == "train" else np.concatenate([drawn, still])
 
 
 def decode_video(video: Video, clip: ClipSpec) -> UInt8:
@@ -282,6 +286,10 @@ class ClipSet:
     def _by_split(self) -> dict[str, Int64]:
         splits = np.asarray(self.splits)
         return {str(name): np.flatnonzero((splits == name) & (self.count > 0)) for name in np.unique(splits)}
+
+    def with_splits(self, splits: Mapping[str, str]) -> Self:
+        """The same clips with the splits of a fold, video id → split; a video without one is in none."""
+        return dataclasses.replace(self, splits=tuple(splits.get(key, "unused") for key in self.video_ids))
 
     def gather(self, rows: Int64) -> UInt8:
         """The clips at the given rows, in that order: uint8 (B, T, H, W, 3)."""

@@ -156,6 +156,7 @@ def _make(folder: Path, name: str, videos: int, seed: int, size: int, frames: tu
             "label": list(MOTIONS).index(video.motion),
             "class_name": video.motion,
             "group": video.group,
+            "block": "",
             "split": video.split,
             "num_frames": length,
             "fps": FPS,

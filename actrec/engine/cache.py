@@ -37,13 +37,16 @@ class ClipKey:
         folder: of its clip set.
         clip: with the decoder that was resolved here, which every node then uses.
         manifest: the selection.
-        videos: those that a study reads, in order of their ids.
+        videos: those that a study reads, in order of their ids. Over the folds of a cross-validation, which
+            share their clips, they are the same.
+        splits: video id → split, where a fold decides; empty: they are as in the clip set.
     """
 
     folder: Path
     clip: ClipSpec
     manifest: Manifest
     videos: tuple[Video, ...]
+    splits: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def clip_keys(manifest: Manifest, specs: Iterable[TrialSpec], root: Path) -> lis
         ManifestError: if a trial was planned on a manifest of other content.
     """
     videos = {video.video_id: video for video in videos_of(manifest)}
-    selected: dict[DataSpec, tuple[Manifest, tuple[Video, ...], str]] = {}
+    selected: dict[DataSpec, tuple[Manifest, tuple[Video, ...], str, Mapping[str, str]]] = {}
     keys: dict[tuple[DataSpec, str], ClipKey] = {}
     found = []
     for spec in specs:
@@ -88,23 +91,31 @@ def clip_keys(manifest: Manifest, specs: Iterable[TrialSpec], root: Path) -> lis
         if spec.data not in selected:
             selected[spec.data] = _select(manifest, spec.data, videos)
         if (spec.data, identity) not in keys:
-            selection, chosen, content = selected[spec.data]
+            selection, chosen, content, splits = selected[spec.data]
+            if splits and clip.sampling == "random":  # training clips and evaluation clips of every video
+                chosen = tuple(dataclasses.replace(video, split=clipset.ANY) for video in chosen)
+                content += f" {clipset.ANY}"
             about = json.dumps([clipset.FORMAT, content, identity])
             folder = root / "clips" / hashlib.sha256(about.encode()).hexdigest()[:16]
-            keys[spec.data, identity] = ClipKey(folder, clip, selection, chosen)
+            keys[spec.data, identity] = ClipKey(folder, clip, selection, chosen, splits)
         found.append(keys[spec.data, identity])
     return found
 
 
 def _select(
     manifest: Manifest, spec: DataSpec, videos: Mapping[str, Video]
-) -> tuple[Manifest, tuple[Video, ...], str]:
-    """A selection, its videos, and a hash of what they are: rows, labels and file sizes."""
-    selection = manifest.select(spec)
-    rows = _used(selection)
+) -> tuple[Manifest, tuple[Video, ...], str, Mapping[str, str]]:
+    """A selection, its videos, and a hash of what they are: rows, labels and file sizes. And its splits, if
+    it is a fold: that has the videos and the hash of what it is a fold of, so that all folds share clips."""
+    selection = whole = manifest.select(spec)
+    splits = {}
+    if spec.cv:
+        whole = manifest.select(dataclasses.replace(spec, cv="", fold=0))
+        splits = {row["video_id"]: row["split"] for row in _used(selection)}
+    rows = _used(whole)
     chosen = tuple(dataclasses.replace(videos[row["video_id"]], label=row["label"]) for row in rows)
     content = hashlib.sha256(json.dumps([video.size for video in chosen]).encode()).hexdigest()
-    return selection, chosen, f"{selection.digest} {content}"
+    return selection, chosen, f"{whole.digest} {content}", splits
 
 
 def videos_of(manifest: Manifest) -> list[Video]:
@@ -163,7 +174,7 @@ def fill(
         else:
             done += len(key.videos)
             progress(done, total)
-        if not len(clips.videos("train")):
+        if not any(len(clips.videos(split)) for split in ("train", clipset.ANY)):
             raise DataError(f"none of {len(clips.labels)} videos decodes: {_first(clips.reasons)}")
         paths = {video.video_id: video.path for video in key.videos}
         for video_id, reason in zip(clips.video_ids, clips.reasons, strict=True):

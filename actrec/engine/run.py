@@ -115,8 +115,8 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
         )
     found = cache.clip_keys(manifest, [trial.spec for trial in trials], cache.cache_root())
     keys = {trial.trial_id: key for trial, key in zip(trials, found, strict=True)}
-    for key in {key.folder: key for key in keys.values()}.values():
-        _check_splits(key.manifest)
+    for selection in {id(key.manifest): key.manifest for key in keys.values()}.values():
+        _check_splits(selection)
     _check_folder(options.out, study.name)
     ledger = Ledger(options.out)
     token = ledger.claim()

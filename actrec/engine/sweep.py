@@ -94,6 +94,7 @@ class Sweep:
                 trial.spec.to_dict(),
                 keys[trial.trial_id].folder,
                 keys[trial.trial_id].manifest.class_names,
+                keys[trial.trial_id].splits,
             )
             for trial in trials
         }

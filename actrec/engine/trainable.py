@@ -58,6 +58,8 @@ class WorkerSetup:
             if command.clips in self.streams:
                 return self.streams[command.clips].source(world_size)
             clips = open_clips(command.clips)
+            if command.splits:
+                clips = clips.with_splits(command.splits)
             return Source(
                 CachedFeed(clips, rank, world_size),
                 task_of(clips, command.class_names),

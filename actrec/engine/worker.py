@@ -11,7 +11,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,14 @@ class Failure:
 class RunEpoch:
     """The command: train one more epoch of this trial, and test it if that was its last.
 
-    ``clips`` is the folder of its clip set.
+    ``clips`` is the folder of its clip set; ``splits`` those of its fold, video id → split, where it has one.
     """
 
     trial_id: str
     spec: Mapping[str, Any]
     clips: Path
     class_names: tuple[str, ...]
+    splits: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +299,13 @@ def _result(current: _Current, test: Tally) -> TrialResult:
     ]
     groups = current.source.groups
     predictions = [
-        {"video_id": video_id, "group": groups[video_id], "fold": 0, "label": label, "scores": scores}
+        {
+            "video_id": video_id,
+            "group": groups[video_id],
+            "fold": run.spec.data.fold,
+            "label": label,
+            "scores": scores,
+        }
         for video_id, label, scores in test.rows()
     ]
     return TrialResult(trial, tuple(epochs), tuple(predictions))

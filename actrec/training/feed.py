@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from actrec.data.clipset import ClipSet, Int64
+from actrec.data.clipset import ClipSet
+from actrec.data.shards import Int64
 from actrec.seeding import numpy_rng
 from actrec.training.batch import Batch
 from actrec.training.task import Task
@@ -70,10 +71,7 @@ class CachedFeed:
             yield self._batch(videos[mine], rows[mine], valid)
 
     def evaluate(self, split: str, batch_size: int) -> Iterator[Batch]:
-        videos = self.clips.videos(split)[self.rank :: self.world_size]
-        count = self.clips.count[videos]
-        owner = np.repeat(videos, count)
-        rows = np.repeat(self.clips.first[videos], count) + ragged_arange(count)
+        owner, rows = eval_items(self.clips, self.clips.videos(split)[self.rank :: self.world_size])
         for first in range(0, len(rows), batch_size):
             part = slice(first, first + batch_size)
             yield self._batch(owner[part], rows[part], np.ones(len(rows[part]), bool))
@@ -101,6 +99,20 @@ def train_items(clips: ClipSet, epoch: int) -> tuple[Int64, Int64]:
     videos = clips.videos("train")
     if clips.clip.sampling == "random":
         return videos, clips.first[videos] + epoch % clips.clip.draws
+    return _all_clips(clips, videos)
+
+
+def eval_items(clips: ClipSet, videos: Int64) -> tuple[Int64, Int64]:
+    """What the evaluation of ``videos`` takes: (video, clip row) pairs, int64 both.
+
+    Under random sampling the last stored clip of each, which is the centred one; else each of its clips.
+    """
+    if clips.clip.sampling == "random":
+        return videos, clips.first[videos] + clips.count[videos] - 1
+    return _all_clips(clips, videos)
+
+
+def _all_clips(clips: ClipSet, videos: Int64) -> tuple[Int64, Int64]:
     count = clips.count[videos]
     return np.repeat(videos, count), np.repeat(clips.first[videos], count) + ragged_arange(count)
 
