@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
+from actrec.data.folds import check_cv
 from actrec.errors import StudyError
 from actrec.fields import Between, conform, unknown
 from actrec.metrics import DIRECTIONS
@@ -16,7 +17,12 @@ from actrec.spec import TrialSpec, get, override, trial_id
 from actrec.study.designs import DESIGNS, PLACEBO, REFERENCE, Arm, show
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
-RESERVED = {"seed": "use the study's seeds", "placebo": "use the study's placebo"}
+RESERVED = {
+    "seed": "use the study's seeds",
+    "placebo": "use the study's placebo",
+    "data.cv": "use the study's cv",
+    "data.fold": "use the study's cv",
+}
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,9 @@ class Study:
         metric, mode: what the verdicts are about, on the test split, and which way is better.
         placebo: adds an arm that changes nothing but the last digits of the initial weights.
         margin: the smallest difference of the metric that matters in practice.
+        cv: a cross-validation, ``leave-one-group-out`` or a number of folds; each arm and seed is then trained
+            once a fold. Empty: the data's own splits.
+        folds: how many that makes on the study's data (:meth:`actrec.data.manifest.Manifest.folds`).
 
     Raises:
         SpecError: on an unknown path or an invalid value in a factor.
@@ -96,6 +105,8 @@ class Study:
     mode: Literal["max", "min"] = "max"
     placebo: bool = True
     margin: float = 0.01
+    cv: str = ""
+    folds: int = 1
     arms: tuple[Arm, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -122,6 +133,10 @@ class Study:
             raise StudyError(unknown("metric", self.metric, DIRECTIONS))
         if self.mode != DIRECTIONS[self.metric]:
             raise StudyError(f"mode={self.mode!r}: {self.metric} is better at its {DIRECTIONS[self.metric]}")
+        if self.cv:
+            check_cv(self.cv)
+        elif self.folds != 1:
+            raise StudyError(f"folds={self.folds}: without a cross-validation there is 1")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise StudyError(f"seeds={self.seeds}: must be at least one, and all different")
         for one, other in itertools.combinations([factor.path for factor in self.factors], 2):
@@ -179,6 +194,8 @@ _TYPES: dict[str, Any] = {
     "mode": Literal["max", "min"],
     "placebo": bool,
     "margin": Annotated[float, Between(0)],
+    "cv": str,
+    "folds": Annotated[int, Between(1)],
 }
 
 
