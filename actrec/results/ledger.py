@@ -124,7 +124,8 @@ class Ledger:
         with replacing(final) as aside:
             aside.mkdir()
             for key, rows in tables.items():
-                parquet.write(aside / f"{key}.parquet", [rows], rows.schema)
+                # zstd would spend three times as long on so few rows; compact() uses it.
+                parquet.write(aside / f"{key}.parquet", [rows], rows.schema, compression="lz4")
             self._check_owner()  # again: writing took a while
             if final.exists():  # a folder cannot replace one that is not empty
                 earlier = _unused(final.parent, f"{ASIDE}{name}")

@@ -113,10 +113,11 @@ def table(name: str, rows: Rows) -> pa.Table:
     if not isinstance(rows, pa.Table):
         rows = list(rows)
         names = dict.fromkeys(key for row in rows for key in row) if rows else schema.names
-        for time in (value for row in rows for value in row.values() if isinstance(value, datetime)):
-            if time.tzinfo is None:  # pyarrow would take it for UTC without a word
-                raise LedgerError(f"table {name!r}: the time {time} has no time zone")
         columns: dict[str, Any] = {key: [row.get(key) for row in rows] for key in names}
+        for field in schema:
+            for time in columns.get(field.name, ()) if field.type == _TIME else ():
+                if isinstance(time, datetime) and time.tzinfo is None:  # pyarrow would take it for UTC
+                    raise LedgerError(f"table {name!r}: the time {time} has no time zone")
     else:
         columns = {key: rows[key] for key in rows.column_names}
     for key in columns:
