@@ -93,7 +93,8 @@ def _changed(study: Study, arguments: argparse.Namespace) -> Study:
     if arguments.decoder is not None:
         changes["clip.decoder"] = arguments.decoder
     seeds = study.seeds if arguments.seeds is None else tuple(range(arguments.seeds))
-    return dataclasses.replace(study, base=override(study.base, changes), seeds=seeds)
+    cv = study.cv if arguments.cv is None else arguments.cv
+    return dataclasses.replace(study, base=override(study.base, changes), seeds=seeds, cv=cv)
 
 
 def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
@@ -122,6 +123,12 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
         "--decoder",
         choices=("auto", "decord", "torchcodec", "pyav"),
         help="default: auto, which is decord where it is installed, else pyav",
+    )
+    what.add_argument(
+        "--cv",
+        metavar="K",
+        help="cross-validate by group: a number of folds, or `leave-one-group-out`; each arm and seed is "
+        "trained once a fold (default: the data's own splits)",
     )
     what.add_argument("--dry-run", action="store_true", help="print the plan and its cost; run nothing")
 

@@ -33,7 +33,7 @@ def plan_record(study: Study, trials: Sequence[Trial], manifest: Manifest) -> di
         "name": study.name,
         "study": study.to_dict(),
         "plan": [
-            {name: getattr(trial, name) for name in ("trial_id", "arm", "factor", "level", "seed")}
+            {name: getattr(trial, name) for name in ("trial_id", "arm", "factor", "level", "seed", "fold")}
             for trial in trials
         ],
         "manifest": {

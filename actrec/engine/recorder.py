@@ -132,6 +132,7 @@ class Recorder(tune.Callback):
             "factor": trial.factor,
             "level": trial.level,
             "seed": trial.seed,
+            "fold": trial.fold,
             "started": self._started.get(trial.trial_id, now),
             "ended": now,
             "spec": json.dumps(trial.spec.to_dict(), sort_keys=True),

@@ -91,9 +91,13 @@ def load_manifest(path: str) -> Manifest:
 
 
 def with_data(study: Study, path: str, manifest: Manifest) -> Study:
-    """The study on a manifest; the manifest's content becomes part of every trial's id."""
+    """The study on a manifest, whose content becomes part of every trial's id.
+
+    Raises:
+        SpecError, ManifestError: if the manifest has not the groups for the study's cross-validation.
+    """
     base = override(study.base, {"data.manifest": path, "data.digest": manifest.digest})
-    return dataclasses.replace(study, base=base)
+    return dataclasses.replace(study, base=base, folds=manifest.folds(study.cv))
 
 
 def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Display) -> Outcome:
@@ -109,6 +113,8 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
         KeyboardInterrupt: after an orderly stop; what is done is recorded.
     """
     trials = plan(study)
+    if study.cv and options.stream:
+        raise StudyError("a cross-validation is for sets small enough to keep decoded: leave out --stream")
     if not manifest.root.is_dir():
         raise DataError(
             f"the videos' folder {manifest.root} is not there; if it was moved, build the manifest again"

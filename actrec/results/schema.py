@@ -15,7 +15,7 @@ import pyarrow as pa
 from actrec.errors import LedgerError
 from actrec.fields import unknown
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_KEY = b"actrec_schema"
 
 OK = "ok"
@@ -64,6 +64,7 @@ TABLES: dict[str, pa.Schema] = {
             "workers": pa.int64(),  # that shared the trial
             "device": pa.string(),  # cpu or cuda
             "feed": pa.string(),  # cache or stream
+            "fold": pa.int64(),  # 0 where there is no cross-validation
         },
     ),
     "epochs": _schema(

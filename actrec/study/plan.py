@@ -20,7 +20,7 @@ from actrec.training.freeze import apply, rules
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One training run: an arm with a seed. ``spec`` is whole: no option is left to a default."""
+    """One training run: an arm with a seed, in one fold. ``spec`` is whole: no option is left to a default."""
 
     trial_id: str
     arm: str
@@ -28,6 +28,10 @@ class Trial:
     level: str
     seed: int
     spec: TrialSpec
+
+    @property
+    def fold(self) -> int:
+        return self.spec.data.fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +58,27 @@ class Cost:
 def plan(study: Study) -> list[Trial]:
     """Every trial of a study, each once, with the arms of the first seed first.
 
-    Seeds come outermost so that a sweep that is cut short has its arms balanced.
+    Seeds come outermost, then folds, so that a sweep that is cut short has its arms balanced.
 
     Raises:
         SpecError: on a model that is not in the zoo, or an option that an arm's model lacks; names the arm.
-        StudyError: if two arms become the same trial once the model's defaults are filled in.
+        StudyError: if two arms become the same trial once the model's defaults are filled in, or the study has
+            a cross-validation and no data yet.
     """
+    if study.cv and study.folds == 1:
+        raise StudyError(f"cv={study.cv!r}: how many folds that makes is not known before the study has its data")
     trials: dict[str, Trial] = {}
     for seed in study.seeds:
-        for arm in study.arms:
-            spec = _whole(study, arm, seed)
-            key = trial_id(spec)
-            if key in trials:
-                raise StudyError(
-                    f"arms {trials[key].arm!r} and {arm.name!r} are the same trial "
-                    f"(with the defaults of model {spec.model.name!r} filled in); remove one"
-                )
-            trials[key] = Trial(key, arm.name, arm.factor, arm.level, seed, spec)
+        for fold in range(study.folds):
+            for arm in study.arms:
+                spec = _whole(study, arm, seed, fold)
+                key = trial_id(spec)
+                if key in trials:
+                    raise StudyError(
+                        f"arms {trials[key].arm!r} and {arm.name!r} are the same trial "
+                        f"(with the defaults of model {spec.model.name!r} filled in); remove one"
+                    )
+                trials[key] = Trial(key, arm.name, arm.factor, arm.level, seed, spec)
     for trial in trials.values():
         try:
             rehearse(trial.spec.model, trial.spec.freeze, *_shape(trial.spec))
@@ -104,8 +112,10 @@ def _shape(spec: TrialSpec) -> tuple[int, int, int]:
     return frames, size or spec.clip.height, size or spec.clip.width
 
 
-def _whole(study: Study, arm: Arm, seed: int) -> TrialSpec:
+def _whole(study: Study, arm: Arm, seed: int, fold: int) -> TrialSpec:
     spec = override(study.base, {**arm.overrides, "seed": seed})
+    if study.cv:
+        spec = override(spec, {"data.cv": study.cv, "data.fold": fold})
     try:
         return override(spec, {"model": resolve(spec.model)})
     except SpecError as error:
@@ -116,12 +126,14 @@ def cost(trials: Sequence[Trial], videos: Mapping[str, int]) -> Cost:
     """Counts the work of ``trials`` on a manifest with ``videos[split]`` usable videos in each split.
 
     Where a trial takes a subset of the videos (``data.classes``, ``data.per_class``), decodes and clips are
-    upper bounds.
+    upper bounds; so are clips in a cross-validation, where each fold trains on less than all videos.
     """
     keys = {
-        json.dumps([identity(t.spec)["data"], clip_identity(t.spec.clip)], sort_keys=True) for t in trials
+        json.dumps([identity(t.spec)["data"] | {"fold": 0}, clip_identity(t.spec.clip)], sort_keys=True)
+        for t in trials
     }
     total = sum(videos.values())
+    trained = [total if trial.spec.data.cv else videos.get("train", 0) for trial in trials]
     return Cost(
         trials=len(trials),
         arms=len({trial.arm for trial in trials}),
@@ -130,7 +142,8 @@ def cost(trials: Sequence[Trial], videos: Mapping[str, int]) -> Cost:
         videos=total,
         decodes=total * len(keys),
         clips_trained=sum(
-            t.spec.optim.epochs * videos.get("train", 0) * clips_per_epoch(t.spec.clip) for t in trials
+            t.spec.optim.epochs * count * clips_per_epoch(t.spec.clip)
+            for t, count in zip(trials, trained, strict=True)
         ),
     )
 
@@ -149,6 +162,9 @@ def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -
     lines.insert(1, "-" * len(lines[0]))
     total = cost(trials, videos)
     splits = ", ".join(f"{count:,} {split}" for split, count in videos.items())
+    folds = ""
+    if study.cv:
+        splits, folds = "each tested in one fold", f" × {study.folds:,} folds"
     keys = f"{total.clip_keys} {'way' if total.clip_keys == 1 else 'ways'} of reading them"
     return "\n".join(
         [
@@ -156,8 +172,8 @@ def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -
             "",
             *lines,
             "",
-            f"{total.trials:,} trials = {total.arms:,} arms × {total.seeds:,} seeds",
+            f"{total.trials:,} trials = {total.arms:,} arms × {total.seeds:,} seeds{folds}",
             f"{total.decodes:,} videos to decode = {total.videos:,} ({splits}) × {keys}",
-            f"{total.clips_trained:,} clips to train on, over all trials and epochs",
+            f"{'at most ' if study.cv else ''}{total.clips_trained:,} clips to train on, over all trials and epochs",
         ]
     )
