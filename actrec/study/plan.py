@@ -20,7 +20,7 @@ from actrec.training.freeze import apply, rules
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One training run: an arm with a seed, in one fold. ``spec`` is whole: no option is left to a default."""
+    """One training run: an arm, a seed and a fold. ``spec`` is whole: no option is left to a default."""
 
     trial_id: str
     arm: str
@@ -58,15 +58,15 @@ class Cost:
 def plan(study: Study) -> list[Trial]:
     """Every trial of a study, each once, with the arms of the first seed first.
 
-    Seeds come outermost, then folds, so that a sweep that is cut short has its arms balanced.
+    Seeds and folds come outermost so that a sweep that is cut short has its arms balanced.
 
     Raises:
         SpecError: on a model that is not in the zoo, or an option that an arm's model lacks; names the arm.
-        StudyError: if two arms become the same trial once the model's defaults are filled in, or the study has
-            a cross-validation and no data yet.
+        StudyError: if two arms become the same trial once the model's defaults are filled in, or if it is a
+            cross-validation of data that is not known yet.
     """
     if study.cv and study.folds == 1:
-        raise StudyError(f"cv={study.cv!r}: how many folds that makes is not known before the study has its data")
+        raise StudyError(f"cv={study.cv!r}: the study has no data yet, so its folds are not known")
     trials: dict[str, Trial] = {}
     for seed in study.seeds:
         for fold in range(study.folds):
@@ -162,9 +162,9 @@ def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -
     lines.insert(1, "-" * len(lines[0]))
     total = cost(trials, videos)
     splits = ", ".join(f"{count:,} {split}" for split, count in videos.items())
-    folds = ""
+    folds = most = ""
     if study.cv:
-        splits, folds = "each tested in one fold", f" × {study.folds:,} folds"
+        splits, folds, most = "each tested in one fold", f" × {study.folds:,} folds", "at most "
     keys = f"{total.clip_keys} {'way' if total.clip_keys == 1 else 'ways'} of reading them"
     return "\n".join(
         [
@@ -174,6 +174,6 @@ def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -
             "",
             f"{total.trials:,} trials = {total.arms:,} arms × {total.seeds:,} seeds{folds}",
             f"{total.decodes:,} videos to decode = {total.videos:,} ({splits}) × {keys}",
-            f"{'at most ' if study.cv else ''}{total.clips_trained:,} clips to train on, over all trials and epochs",
+            f"{most}{total.clips_trained:,} clips to train on, over all trials and epochs",
         ]
     )
