@@ -13,8 +13,10 @@ from actrec.data.folds import check_cv
 from actrec.errors import StudyError
 from actrec.fields import Between, conform, unknown
 from actrec.metrics import DIRECTIONS
+from actrec.results.schema import TABLES
 from actrec.spec import TrialSpec, get, override, trial_id
 from actrec.study.designs import DESIGNS, PLACEBO, REFERENCE, Arm, show
+from actrec.study.greedy import ADAPTIVE
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 RESERVED = {
@@ -82,13 +84,15 @@ class Study:
     Attributes:
         name: names the folder of its results.
         base: every trial before the factors are applied.
-        design: a key of :data:`~actrec.study.designs.DESIGNS`.
+        design: a key of :data:`~actrec.study.designs.DESIGNS` or :data:`~actrec.study.greedy.ADAPTIVE`.
         seeds: every arm is trained once with each; arms are compared seed by seed.
+        max_seeds: arms whose verdict is open after ``seeds`` get more of them, up to so many in all
+            (:mod:`actrec.study.rounds`); 0: nobody gets more.
         metric, mode: what the verdicts are about, on the test split, and which way is better.
         placebo: adds an arm that changes nothing but the last digits of the initial weights.
         margin: the smallest difference of the metric that matters in practice.
-        cv: a cross-validation, ``leave-one-group-out`` or a number of folds; each arm and seed is then trained
-            once a fold. Empty: the data's own splits.
+        cv: a cross-validation, ``leave-one-group-out`` or a number of folds; each arm and seed is then
+            trained once a fold. Empty: the data's own splits.
         folds: how many that makes on the study's data (:meth:`actrec.data.manifest.Manifest.folds`).
 
     Raises:
@@ -107,6 +111,7 @@ class Study:
     margin: float = 0.01
     cv: str = ""
     folds: int = 1
+    max_seeds: int = 0
     arms: tuple[Arm, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -127,8 +132,8 @@ class Study:
             raise StudyError(
                 f"study name {self.name!r}: use letters, digits, '-' and '_' (it names a folder)"
             )
-        if self.design not in DESIGNS:
-            raise StudyError(unknown("design", self.design, DESIGNS))
+        if self.design not in {**DESIGNS, **ADAPTIVE}:
+            raise StudyError(unknown("design", self.design, [*DESIGNS, *ADAPTIVE]))
         if self.metric not in DIRECTIONS:
             raise StudyError(unknown("metric", self.metric, DIRECTIONS))
         if self.mode != DIRECTIONS[self.metric]:
@@ -139,12 +144,24 @@ class Study:
             raise StudyError(f"folds={self.folds}: without a cross-validation there is 1")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise StudyError(f"seeds={self.seeds}: must be at least one, and all different")
+        if 0 < self.max_seeds < len(self.seeds):
+            raise StudyError(
+                f"max_seeds={self.max_seeds}: must be 0, or at least the {len(self.seeds)} seeds"
+            )
+        if self.design in ADAPTIVE and f"val_{self.metric}" not in TABLES["trials"].names:
+            raise StudyError(
+                f"design={self.design!r} selects on validation, where {self.metric} is not measured: use "
+                "metric='top1'"
+            )
         for one, other in itertools.combinations([factor.path for factor in self.factors], 2):
             if one == other:
                 raise StudyError(f"two factors change {one!r}")
             if one.startswith(f"{other}.") or other.startswith(f"{one}."):
                 raise StudyError(f"factors {one!r} and {other!r} overlap: one is inside the other")
-        arms = DESIGNS[self.design](self.base, self.factors)
+        if self.design in ADAPTIVE:  # its first round: nothing is known yet
+            arms = ADAPTIVE[self.design](self.base, self.factors, lambda arm, other: None, self.margin).arms
+        else:
+            arms = DESIGNS[self.design](self.base, self.factors)
         if self.placebo:
             overrides = {**arms[0].overrides, "placebo": 1}
             arms.append(Arm(PLACEBO, PLACEBO, "1", overrides, baseline="0"))
@@ -196,6 +213,7 @@ _TYPES: dict[str, Any] = {
     "margin": Annotated[float, Between(0)],
     "cv": str,
     "folds": Annotated[int, Between(1)],
+    "max_seeds": Annotated[int, Between(0)],
 }
 
 

@@ -13,8 +13,10 @@ from actrec.data.clip_key import clip_identity, clips_per_epoch
 from actrec.errors import ModelError, SpecError, StudyError
 from actrec.models.zoo import build, find, resolve
 from actrec.spec import FreezeSpec, ModelSpec, TrialSpec, identity, override, trial_id
-from actrec.study.designs import Arm, show
+from actrec.study.designs import Arm, explain, show
 from actrec.study.factors import Study, diff
+from actrec.study.greedy import ADAPTIVE, most_arms
+from actrec.study.race import schedule
 from actrec.training.freeze import apply, rules
 
 
@@ -55,10 +57,11 @@ class Cost:
     clips_trained: int
 
 
-def plan(study: Study) -> list[Trial]:
+def plan(study: Study, arms: Sequence[Arm] | None = None, seeds: Sequence[int] | None = None) -> list[Trial]:
     """Every trial of a study, each once, with the arms of the first seed first.
 
-    Seeds and folds come outermost so that a sweep that is cut short has its arms balanced.
+    Seeds and folds come outermost so that a sweep that is cut short has its arms balanced. ``arms`` and
+    ``seeds`` stand for the study's own where given: later rounds have others (:mod:`actrec.study.rounds`).
 
     Raises:
         SpecError: on a model that is not in the zoo, or an option that an arm's model lacks; names the arm.
@@ -68,9 +71,9 @@ def plan(study: Study) -> list[Trial]:
     if study.cv and study.folds == 1:
         raise StudyError(f"cv={study.cv!r}: the study has no data yet, so its folds are not known")
     trials: dict[str, Trial] = {}
-    for seed in study.seeds:
+    for seed in study.seeds if seeds is None else seeds:
         for fold in range(study.folds):
-            for arm in study.arms:
+            for arm in study.arms if arms is None else arms:
                 spec = _whole(study, arm, seed, fold)
                 key = trial_id(spec)
                 if key in trials:
@@ -172,8 +175,28 @@ def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -
             "",
             *lines,
             "",
+            *_rounds(study),
             f"{total.trials:,} trials = {total.arms:,} arms × {total.seeds:,} seeds{folds}",
             f"{total.decodes:,} videos to decode = {total.videos:,} ({splits}) × {keys}",
             f"{most}{total.clips_trained:,} clips to train on, over all trials and epochs",
         ]
     )
+
+
+def _rounds(study: Study) -> list[str]:
+    """What the arms are not enough to tell of a plan: aliases, and what may follow it."""
+    lines = explain(study.design, study.factors)
+    if study.design in ADAPTIVE:
+        most = most_arms(study.design, study.factors) + study.placebo
+        lines.append(
+            "this is the first round; each further one starts from the arm that did best on validation "
+            f"in the one before; up to {most:,} arms in all"
+        )
+    sizes = schedule(len(study.seeds), study.max_seeds)
+    if len(sizes) > 1:
+        judged = " and ".join(map(str, sizes))
+        lines.append(
+            f"arms whose verdict is open get more seeds: they are judged at {judged} seeds, and p-values are "
+            f"multiplied by {len(sizes)}"
+        )
+    return [*lines, ""] if lines else []

@@ -1,0 +1,133 @@
+"""What a study runs next, given what is finished: one mechanism for adaptive designs and for further seeds.
+
+:func:`current` is a function of a study and of rows of finished trials, and of nothing else. It replays the
+study from its start: a round is decided on by the trials of the rounds before it alone, and only once all of
+these have ended. So the same rows give the same plan, a plan only ever grows at its end, and a study that was
+killed in the middle of a round goes on in the middle of it. Whoever runs a study asks again until nothing is
+pending::
+
+    while (now := current(study, rows(), look)).pending:
+        run(now.pending)
+
+Adaptive designs are those of :mod:`actrec.study.greedy`, further seeds the race of :mod:`actrec.study.race`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actrec.results.schema import OK
+from actrec.study.designs import REFERENCE, Arm
+from actrec.study.factors import Study
+from actrec.study.greedy import ADAPTIVE, Grown
+from actrec.study.plan import Trial, plan
+from actrec.study.race import raced, schedule
+
+Row = Mapping[str, Any]
+# Of finished trials and their arms: the arms whose verdict is open, with the further seeds that each would
+# take. The last argument is the number of looks that p-values are multiplied by.
+Look = Callable[[Sequence[Trial], Sequence[Arm], int], Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The plan of a study as it is now.
+
+    Attributes:
+        arms: the study's own first; adaptive designs add others.
+        trials: of all rounds so far, in order.
+        pending: those of them that have not ended.
+        path: of an adaptive design, the best arms so far by name, the baseline first.
+        looks: what every p-value of the study must be multiplied by; 1 without a race.
+    """
+
+    arms: tuple[Arm, ...]
+    trials: tuple[Trial, ...]
+    pending: tuple[Trial, ...]
+    path: tuple[str, ...]
+    looks: int
+
+
+def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> Round:
+    """The plan, as far as the finished trials tell it.
+
+    Args:
+        finished: rows of the ``trials`` table, at least ``trial_id``, ``status`` and ``val_<metric>``; rows
+        of
+            other plans do no harm. A failed trial has ended too; one that is to run again is left out.
+        look: says which arms are open; needed where ``study.max_seeds`` is set.
+
+    Raises:
+        SpecError, StudyError, ModelError: as :func:`~actrec.study.plan.plan`.
+    """
+    rows = {str(row["trial_id"]): row for row in finished}
+    arms, path = list(study.arms), [REFERENCE]
+    trials = plan(study)
+    while study.design in ADAPTIVE and (grown := _grow(study, trials, rows)):
+        path = [arm.name for arm in grown.path]
+        new = [arm for arm in grown.arms if arm.name not in {known.name for known in arms}]
+        if not new:
+            break
+        arms += new
+        trials += plan(study, new)
+
+    sizes = schedule(len(study.seeds), study.max_seeds)
+    seeds = [*study.seeds, *range(max(study.seeds) + 1, max(study.seeds) + 1 + sizes[-1] - sizes[0])]
+    has = {arm.name: sizes[0] for arm in arms}
+    for _ in sizes[1:]:
+        if look is None or not _ended(trials, rows):
+            break
+        wants = raced(has, look(trials, arms, len(sizes)), sizes)
+        if wants == has:
+            break
+        for number in range(sizes[0], sizes[-1]):
+            behind = [arm for arm in arms if has[arm.name] <= number < wants[arm.name]]
+            trials += plan(study, behind, [seeds[number]])
+        has = wants
+    return Round(
+        arms=tuple(arms),
+        trials=tuple(trials),
+        pending=tuple(trial for trial in trials if trial.trial_id not in rows),
+        path=tuple(path),
+        looks=len(sizes),
+    )
+
+
+def _grow(study: Study, trials: Sequence[Trial], rows: Mapping[str, Row]) -> Grown:
+    """The arms of an adaptive design, as far as the finished ones of ``trials`` tell."""
+    by_arm: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_arm.setdefault(trial.arm, []).append(trial)
+
+    def gain(arm: Arm, other: Arm) -> float | None:
+        """The mean difference on validation, paired by seed and fold."""
+        ours, theirs = by_arm.get(arm.name, []), by_arm.get(other.name, [])
+        if not ours or not _ended([*ours, *theirs], rows):
+            return None
+        values, beside = (_validation(study, of_arm, rows) for of_arm in (ours, theirs))
+        common = values.keys() & beside.keys()
+        if not common:
+            return math.nan
+        mean = math.fsum(values[key] - beside[key] for key in common) / len(common)
+        return mean if study.mode == "max" else -mean
+
+    return ADAPTIVE[study.design](study.base, study.factors, gain, study.margin)
+
+
+def _validation(
+    study: Study, trials: Sequence[Trial], rows: Mapping[str, Row]
+) -> dict[tuple[int, int], float]:
+    found = {}
+    for trial in trials:
+        row = rows[trial.trial_id]
+        value = row.get(f"val_{study.metric}")
+        if row["status"] == OK and value is not None and math.isfinite(value):
+            found[trial.seed, trial.spec.data.fold] = float(value)
+    return found
+
+
+def _ended(trials: Sequence[Trial], rows: Mapping[str, Row]) -> bool:
+    return all(trial.trial_id in rows for trial in trials)
