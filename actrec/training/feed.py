@@ -1,4 +1,4 @@
-"""The clip cache as batches: a seeded global permutation, cut by rank.
+"""The clip cache, or what a frozen prefix made of it, as batches: a seeded global permutation, cut by rank.
 
 Per (seed, epoch) the order is the same whatever the arm and whatever the number of workers, and every
 training video comes exactly once an epoch. Evaluation gives every clip of every video exactly once, and all
@@ -18,6 +18,8 @@ from actrec.data.clipset import ClipSet
 from actrec.data.shards import Int64
 from actrec.seeding import numpy_rng
 from actrec.training.batch import Batch
+from actrec.training.featureset import FeatureSet
+from actrec.training.prefetch import prefetched
 from actrec.training.task import Task
 
 
@@ -48,11 +50,21 @@ class Feed(Protocol):
 
 @dataclass(frozen=True)
 class CachedFeed:
-    """A feed from a clip set, for worker ``rank`` of ``world_size``."""
+    """A feed from a clip set, for worker ``rank`` of ``world_size``.
+
+    Attributes:
+        features: of the same clips, row by row; if given, batches have these instead of pixels.
+        ahead: batches that a thread gathers while others are trained on. It pays where someone else than
+            this process's threads computes, or the disk is waited for; else they only share the same cores.
+        pinned: in page-locked memory, for a GPU.
+    """
 
     clips: ClipSet
     rank: int = 0
     world_size: int = 1
+    features: FeatureSet | None = None
+    ahead: int = 0
+    pinned: bool = False
     # Both stay so: the clips are there, and the cache has told what it could not decode.
     decoded: int = 0
     undecodable: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +73,15 @@ class CachedFeed:
         return -(-len(train_items(self.clips, epoch)[1]) // batch_size)
 
     def train(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
+        return self._ahead(self._train(seed, epoch, batch_size))
+
+    def evaluate(self, split: str, batch_size: int) -> Iterator[Batch]:
+        return self._ahead(self._evaluate(split, batch_size))
+
+    def _ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        return prefetched(batches, self.ahead) if self.ahead else batches
+
+    def _train(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
         videos, rows = train_items(self.clips, epoch)
         order = numpy_rng(seed, "order", epoch).permutation(len(rows))
         for first in range(0, len(order), batch_size):
@@ -70,19 +91,22 @@ class CachedFeed:
             valid = np.arange(each) * self.world_size + self.rank < len(chosen)
             yield self._batch(videos[mine], rows[mine], valid)
 
-    def evaluate(self, split: str, batch_size: int) -> Iterator[Batch]:
+    def _evaluate(self, split: str, batch_size: int) -> Iterator[Batch]:
         owner, rows = eval_items(self.clips, self.clips.videos(split)[self.rank :: self.world_size])
         for first in range(0, len(rows), batch_size):
             part = slice(first, first + batch_size)
             yield self._batch(owner[part], rows[part], np.ones(len(rows[part]), bool))
 
     def _batch(self, videos: Int64, rows: Int64, valid: np.ndarray) -> Batch:
-        return Batch(
-            clips=torch.from_numpy(self.clips.gather(rows)),
+        stored = self.features or self.clips
+        batch = Batch(
+            clips=torch.from_numpy(stored.gather(rows)),
             labels=torch.from_numpy(self.clips.labels[videos]),
             video_ids=[self.clips.video_ids[video] for video in videos],
             valid=torch.from_numpy(valid),
+            sums=torch.from_numpy(self.features.sums[rows]) if self.features else None,
         )
+        return batch.pinned() if self.pinned else batch
 
 
 def task_of(clips: ClipSet, class_names: tuple[str, ...]) -> Task:

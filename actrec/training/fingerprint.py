@@ -3,7 +3,8 @@
 It begins with what holds for the whole trial and is then extended by the clips of every epoch, each batch of
 them as the model saw it. Two arms of a study with the same fingerprint trained on the same thing in the same
 way, whatever their specifications say. The placebo is made so as to leave it alone, unless early stopping
-ends it at another epoch than its baseline.
+ends it at another epoch than its baseline. A trial that takes up the stored features of a frozen prefix has
+the fingerprint of one that computes them, since the sums of their pixels are stored with them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 
 def begin(
     *,
-    inputs: Tensor,
     probe_loss: float,
     optimizer: torch.optim.Optimizer,
     class_weights: list[float],
@@ -40,8 +40,7 @@ def begin(
     """The fingerprint of a trial at its first step: SHA-256, 64 hexadecimal digits.
 
     Args:
-        inputs: the first augmented batch, float32 (B, 3, T, h, w); its shape enters.
-        probe_loss: the training loss of a few of them in train mode, before any placebo; five digits enter.
+        probe_loss: the training loss of a few clips in train mode, before any placebo; five digits enter.
             It shows what no list of settings could: dropout, attention heads, frozen statistics, smoothing.
         optimizer: its class and the hyper-parameters of its groups, and the names and shapes trained.
         class_weights: one a class, as the loss uses them; six digits enter.
@@ -65,7 +64,6 @@ def begin(
         "clip_norm": spec.clip_norm,
         "class_weights": [f"{weight:.6g}" for weight in class_weights],
         "probe_loss": f"{probe_loss:.5g}",
-        "inputs": list(inputs.shape),
     }
     return _sha256(consumed)
 
@@ -75,23 +73,31 @@ def extend(fingerprint: str, video_ids: Sequence[Sequence[str]], sums: Sequence[
 
     Args:
         video_ids: those of each batch, in the order in which they were trained on.
-        sums: :func:`pixel_sum` of each batch.
+        sums: :func:`batch_sum` of each batch.
     """
     return _sha256([fingerprint, [list(ids) for ids in video_ids], list(sums)])
 
 
-def pixel_sum(inputs: Tensor) -> Tensor:
-    """A weighted sum of the pixels of an augmented batch: int64 (), on its device, which is not waited for.
+def pixel_sums(inputs: Tensor) -> Tensor:
+    """A weighted sum of the pixels of each augmented clip: int64 (B,), on its device, which nobody waits for.
 
     Every fourth pixel of every fourth line enters, in steps of 1/64. Each place has a weight of its own, so
-    that a flip shows. The sum is one of integers: it is the same in whatever order a device adds.
+    that a flip shows. The sums are of integers: they are the same in whatever order a device adds.
 
     Args:
         inputs: float32 (B, 3, T, h, w).
     """
-    pixels = (inputs[..., ::4, ::4] * 64).round().to(torch.int64).flatten()
-    weights = torch.arange(1, len(pixels) + 1, device=pixels.device).mul_(_GOLDEN).bitwise_right_shift_(40)
-    return (pixels * weights).sum()
+    pixels = (inputs[..., ::4, ::4] * 64).round().to(torch.int64).flatten(1)
+    return (pixels * _weights(pixels.shape[1], pixels.device)).sum(1)
+
+
+def batch_sum(sums: Tensor) -> Tensor:
+    """The :func:`pixel_sums` (B,) of a batch as one, int64 (), which the order of the clips changes."""
+    return (sums * _weights(len(sums), sums.device)).sum()
+
+
+def _weights(count: int, device: torch.device) -> Tensor:
+    return torch.arange(1, count + 1, device=device).mul_(_GOLDEN).bitwise_right_shift_(40)
 
 
 def _sha256(values: Any) -> str:

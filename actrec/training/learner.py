@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +20,52 @@ from actrec.training.losses import make_loss
 from actrec.training.optim import make_optimizer, set_lr
 from actrec.training.task import Task
 
+_Call = Callable[..., Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """How the arithmetic is carried out, where that is a choice.
+
+    Attributes:
+        compiled: by ``torch.compile``.
+        sync_batchnorm: batch statistics are those of all workers' parts of a batch together.
+    """
+
+    compiled: bool = False
+    sync_batchnorm: bool = False
+
+
+PLAIN = Modes()
+
+
+def initial_model(spec: TrialSpec, num_classes: int) -> nn.Module:
+    """A trial's model as it is at the start, on the CPU, nothing frozen yet.
+
+    Its weights are drawn from torch's global generator, as every initialiser of torch does, seeded here.
+
+    Raises:
+        SpecError, ModelError: if the model cannot be built or frozen as asked.
+    """
+    frames = 1 if spec.clip.sampling == "middle" else spec.clip.num_frames
+    torch.manual_seed(derive(spec.seed, "init"))
+    return build(spec.model, num_classes=num_classes, num_frames=frames)
+
+
+def autocasts(spec: TrialSpec, device: torch.device) -> bool:
+    """Whether a trial's models compute in bfloat16 on a device."""
+    return spec.optim.amp == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+
 
 class Learner:
     """The model of a trial as it is at the start, and the means to train it.
 
-    The weights are drawn from torch's global generator, as every initialiser of torch does, seeded here.
-
     Attributes:
         model: (B, 3, T, H, W) float32 → logits (B, K).
         optimizer: over the parameters that are trained.
+
+    Args:
+        first: the stage that inputs go to: 0, or what comes after a frozen prefix whose output they are.
 
     Raises:
         SpecError, ModelError: if the model cannot be built or frozen as asked.
@@ -35,24 +73,44 @@ class Learner:
     """
 
     def __init__(
-        self, spec: TrialSpec, task: Task, card: ModelCard, device: torch.device, world_size: int
+        self,
+        spec: TrialSpec,
+        task: Task,
+        card: ModelCard,
+        device: torch.device,
+        world_size: int,
+        *,
+        first: int = 0,
+        modes: Modes = PLAIN,
     ) -> None:
-        frames = 1 if spec.clip.sampling == "middle" else spec.clip.num_frames
-        torch.manual_seed(derive(spec.seed, "init"))
-        self.model = build(spec.model, num_classes=len(task.class_names), num_frames=frames).to(device)
+        self.model = initial_model(spec, len(task.class_names)).to(device)
+        if modes.sync_batchnorm:
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        # The layout of memory that a GPU's convolutions over time and space are fastest on.
+        conv3d = any(isinstance(module, nn.Conv3d) for module in self.model.modules())
+        self._channels_last = device.type == "cuda" and conv3d
+        if self._channels_last:
+            self.model.to(memory_format=torch.channels_last_3d)
+        self._first = first
         groups = freeze.apply(freeze.rules(spec.freeze, card, self.model), self.model)
         self.optimizer = make_optimizer(spec.optim, groups)
         self._trained = [parameter for group in groups for parameter in group["params"]]
         self._frozen = freeze.frozen_modules(self.model)
-        self._replica = distributed.replicate(self.model, device, world_size)
+        # As it is called in training, and where no gradients are averaged.
+        self._replica: _Call = distributed.replicate(self.model, device, world_size)
+        self._plain: _Call = self.model
+        if modes.compiled:
+            torch.compiler.reset()  # what the last trial of this process left
+            self._plain = torch.compile(self.model)
+            self._replica = torch.compile(self._replica)
         self._loss = make_loss(spec.loss, task.train_counts, device)
-        self._amp = spec.optim.amp == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self._amp = autocasts(spec, device)
         self._clip_norm = spec.optim.clip_norm
         self._device, self._world_size = device, world_size
 
     def logits(self, inputs: Tensor) -> Tensor:
         """float32 (B, K), in the mode that the model is in."""
-        return self._forward(self.model, inputs)
+        return self._forward(self._plain, inputs)
 
     def train_mode(self) -> None:
         """Train mode, but for what is frozen; see :func:`actrec.training.freeze.set_train_mode`."""
@@ -108,9 +166,11 @@ class Learner:
         self.model.load_state_dict(checkpoint.part(tensors, "model"))
         checkpoint.load_optimizer(self.optimizer, checkpoint.part(tensors, "optimizer"))
 
-    def _forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
+    def _forward(self, model: _Call, inputs: Tensor) -> Tensor:
+        if self._channels_last and inputs.dim() == 5:
+            inputs = inputs.contiguous(memory_format=torch.channels_last_3d)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
-            logits: Tensor = model(inputs)
+            logits = model(inputs, first=self._first) if self._first else model(inputs)
         return logits.float()
 
 

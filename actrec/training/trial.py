@@ -35,7 +35,7 @@ from actrec.spec import TrialSpec, trial_id
 from actrec.training import checkpoint, distributed, fingerprint
 from actrec.training.batch import Batch
 from actrec.training.evaluate import score
-from actrec.training.learner import Learner, check_finite
+from actrec.training.learner import PLAIN, Learner, Modes, check_finite
 from actrec.training.losses import class_weights
 from actrec.training.optim import lr_factor
 from actrec.training.tally import Tally
@@ -49,6 +49,10 @@ class TrialRun:
     calls the same methods in the same order with its part of each batch. Then every worker holds the same
     weights, history and tallies. Running statistics of batch normalisation are each worker's own within an
     epoch and averaged at its end.
+
+    Args:
+        first: the stage that batches go to. If it is not 0, they hold what the stages before it, all of them
+            frozen, made of the clips; see :mod:`actrec.training.prefix`.
 
     Attributes:
         epoch: how many epochs are done.
@@ -69,6 +73,8 @@ class TrialRun:
         device: str | torch.device = "cpu",
         rank: int = 0,
         world_size: int = 1,
+        first: int = 0,
+        modes: Modes = PLAIN,
     ) -> None:
         self.spec, self.task = spec, task
         self.device, self.rank, self.world_size = torch.device(device), rank, world_size
@@ -77,10 +83,12 @@ class TrialRun:
         self.best_epoch = 0
 
         card = find(spec.model.name)
-        self._learner = Learner(spec, task, card, self.device, world_size)
+        self._learner = Learner(spec, task, card, self.device, world_size, first=first, modes=modes)
         self.model: nn.Module = self._learner.model
-        self._augment = build_augment(spec.augment, mean=card.mean, std=card.std, train=True)
-        self._prepare = build_augment(spec.augment, mean=card.mean, std=card.std, train=False)
+        self._augment, self._prepare = (
+            _as_it_is if first else build_augment(spec.augment, mean=card.mean, std=card.std, train=train)
+            for train in (True, False)
+        )
         self._trained: TrainStats | None = None
         self._best: dict[str, Tensor] = {}
         self._fingerprint = ""
@@ -123,7 +131,8 @@ class TrialRun:
             if self.epoch == 0 and not rows:
                 self._begin(inputs, labels, steps)
             video_ids.append(real.video_ids)
-            sums.append(fingerprint.pixel_sum(inputs))
+            of_clips = fingerprint.pixel_sums(inputs) if real.sums is None else real.sums
+            sums.append(fingerprint.batch_sum(of_clips))
             rows.append(self._learner.step(inputs, labels, present, self._lr(len(rows), steps)))
             if self.device.type == "cpu":
                 check_finite(rows[-1:], self.epoch + 1, first_step=len(rows))
@@ -247,7 +256,6 @@ class TrialRun:
         """Before the first step: begins the fingerprint, then applies the placebo."""
         loss, few = self.spec.loss, slice(fingerprint.PROBE_CLIPS)
         self._fingerprint = fingerprint.begin(
-            inputs=inputs,
             probe_loss=self._learner.probe(inputs[few], labels[few]),
             optimizer=self._learner.optimizer,
             class_weights=class_weights(loss.class_weights, self.task.train_counts, loss.beta).tolist(),
@@ -256,3 +264,7 @@ class TrialRun:
         )
         if self.spec.placebo:
             self._learner.disturb(self.spec.placebo)
+
+
+def _as_it_is(features: Tensor, generator: torch.Generator) -> Tensor:
+    return features
