@@ -15,6 +15,7 @@ import pytest
 from actrec.errors import LedgerError
 from actrec.results import parquet
 from actrec.results.ledger import Ledger
+from actrec.results.schema import SCHEMA_VERSION
 from tests.results.rows import VIDEOS, content, names, put
 
 
@@ -82,7 +83,7 @@ def test_results_of_another_schema_are_refused_until_set_aside(ledger: Ledger, w
     parquet.write(ledger.folder / where, [older], older.schema)
     again = Ledger(ledger.folder)
     again.claim()
-    with pytest.raises(LedgerError, match=r"schema 0, this program reads schema 1.*--fresh"):
+    with pytest.raises(LedgerError, match=rf"schema 0, this program reads schema {SCHEMA_VERSION}.*--fresh"):
         again.finished()
     assert again.set_aside() is not None
     assert again.finished() == set()
