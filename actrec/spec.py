@@ -101,11 +101,13 @@ class ModelSpec(_Checked):
 
     part: ClassVar[str] = "model"
     name: str = "frame_transformer"
+    weights: str = ""  # published ones to start from, by their name on the card; empty: random
     dropout: Annotated[float, Between(0, 0.95)] | None = None
     attention_heads: Count | None = None
     layers: Positive | None = None  # of the temporal part
     width: Positive | None = None  # features a frame
     motion: bool | None = None  # frame differences as further input channels
+    pool_size: Positive | None = None  # side of the feature map that attention sees
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,12 +115,15 @@ class FreezeSpec(_Checked):
     """Which parameters are not trained.
 
     ``strategy``: ``none`` · ``backbone`` the card's backbone stages are frozen · ``head_only`` all but the
-    head is frozen · ``first_k`` the first ``k`` stages are frozen · ``norm_only`` all but normalisation
-    layers and the head is frozen · ``frozen_norm`` normalisation layers alone are frozen.
+    head is frozen · ``first_k`` the first ``k`` stages are frozen · ``last_k`` all but the last ``k`` stages
+    before the head, and the head, is frozen · ``norm_only`` all but normalisation layers and the head is
+    frozen · ``frozen_norm`` normalisation layers alone are frozen.
     """
 
     part: ClassVar[str] = "freeze"
-    strategy: Literal["none", "backbone", "head_only", "first_k", "norm_only", "frozen_norm"] = "none"
+    strategy: Literal[
+        "none", "backbone", "head_only", "first_k", "last_k", "norm_only", "frozen_norm"
+    ] = "none"
     k: Count = 0
 
 
@@ -201,7 +206,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "jitter": AugmentSpec(jitter=0.4),
         "crop": AugmentSpec(crop="random_resized"),
         "erasing": AugmentSpec(erasing=0.5),
-    }
+    },
+    "freeze": {
+        "none": FreezeSpec(),
+        "head_only": FreezeSpec(strategy="head_only"),
+        "last_stage": FreezeSpec(strategy="last_k", k=1),  # and the head
+    },
 }
 
 

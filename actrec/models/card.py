@@ -18,6 +18,23 @@ class Builder(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """Published weights, which :mod:`actrec.models.weights` finds and loads.
+
+    Attributes:
+        file: name of the safetensors file; its tensors are named as the model's.
+        sha256: of the whole file, in hexadecimal.
+        classes: K of its head.
+        source: where they come from, and what they were trained on.
+    """
+
+    file: str
+    sha256: str
+    classes: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """One architecture.
 
@@ -34,7 +51,7 @@ class ModelCard:
         backbone: the names of the stages that make the feature extractor.
         head: the name of the stage that maps features to classes.
         options: the fields of ModelSpec that it takes, with their defaults.
-        weights: names of published weights it can load (none yet means random initialisation alone).
+        weights: published weights it can start from, by the name that ``model.weights`` takes.
     """
 
     name: str
@@ -50,4 +67,4 @@ class ModelCard:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     fixed_frames: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-    weights: tuple[str, ...] = ()
+    weights: Mapping[str, Weights] = field(default_factory=dict)

@@ -56,14 +56,14 @@ def rules(freeze: FreezeSpec, card: ModelCard, model: nn.Module) -> tuple[Rule, 
             frozen = set(card.backbone)
         case "head_only":
             frozen = set(stages) - {card.head}
-        case "first_k":
+        case "first_k" | "last_k":
             before = stages[: stages.index(card.head)]
             if freeze.k > len(before):
                 raise SpecError(
                     f"freeze.k={freeze.k}: {card.name} has {len(before)} stages before its head "
                     f"({', '.join(before)}); must be in [0, {len(before)}]"
                 )
-            frozen = set(before[: freeze.k])
+            frozen = set(before[: freeze.k if freeze.strategy == "first_k" else len(before) - freeze.k])
     return tuple(Rule(card.stages[stage], None if stage in frozen else 1.0) for stage in stages)
 
 
