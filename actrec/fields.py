@@ -6,10 +6,12 @@ Understands ``int``, ``float`` (an int is accepted and converted), ``str``, ``bo
 
 from __future__ import annotations
 
+import ast
 import difflib
 import math
 import types
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -76,6 +78,21 @@ def conform(value: Any, annotation: Any, path: str) -> Any:
         return _conform(value, annotation)
     except ValueError:
         raise SpecError(f"{path}={value!r}: must be {describe(annotation)}") from None
+
+
+def parse(text: str, annotation: Any, path: str) -> Any:
+    """A value written as text: as it stands where ``annotation`` takes a string, else a Python literal.
+
+    Raises:
+        SpecError: if neither will do; names ``path``, the text and what is valid.
+    """
+    candidates: list[Any] = [text]
+    with suppress(ValueError, SyntaxError):
+        candidates.append(ast.literal_eval(text))
+    for value in candidates:
+        with suppress(ValueError):
+            return _conform(value, annotation)
+    raise SpecError(f"{path}={text!r}: must be {describe(annotation)}")
 
 
 def _conform(value: Any, annotation: Any) -> Any:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actrec.engine.progress import Display
 from actrec.engine.run import BUILTIN, RunOptions, load_manifest, run_study, with_data
-from actrec.errors import ActrecError
+from actrec.errors import ActrecError, StudyError
+from actrec.models.weights import VARIABLE as WEIGHTS_FOLDER
 from actrec.report.page import build_report
 from actrec.report.tables import load
 from actrec.report.words import answer
 from actrec.results.ledger import Ledger
-from actrec.spec import override
-from actrec.study.factors import Study
+from actrec.spec import assignment, override
+from actrec.study.factors import RESERVED, Study
 from actrec.study.plan import describe, plan
 
+_ELSEWHERE = RESERVED | dict.fromkeys(("data.manifest", "data.digest"), "use --data")  # not by --set
 INTERRUPTED = 130  # exit status, as shells have it
 
 
@@ -35,6 +38,8 @@ def main(study: Callable[[], Study], doc: str | None = None, argv: Sequence[str]
     try:
         made = study()
         arguments = _parser(made, doc).parse_args(argv)
+        if arguments.weights_dir is not None:
+            os.environ[WEIGHTS_FOLDER] = arguments.weights_dir
         with display:
             return _run(_changed(made, arguments), arguments, display)
     except KeyboardInterrupt:
@@ -87,7 +92,13 @@ def number(text: str) -> int:
 
 def _changed(study: Study, arguments: argparse.Namespace) -> Study:
     """The study with what the command line changes."""
-    changes = {}
+    changes = dict(assignment(text) for text in arguments.set)
+    varied = [factor.path for factor in study.factors]
+    for path in changes:
+        if path in _ELSEWHERE:
+            raise StudyError(f"--set {path}: {_ELSEWHERE[path]}")
+        if any(f"{path}.".startswith(f"{one}.") or one.startswith(f"{path}.") for one in varied):
+            raise StudyError(f"--set {path}: the study varies it ({', '.join(varied)})")
     if arguments.epochs is not None:
         changes["optim.epochs"] = arguments.epochs
     if arguments.decoder is not None:
@@ -129,6 +140,20 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
         metavar="K",
         help="cross-validate by group: a number of folds, or `leave-one-group-out`; each arm and seed is "
         "trained once a fold (default: the data's own splits)",
+    )
+    what.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        help="change a value of every trial, such as clip.num_frames=16; may be repeated (actrec/spec.py has "
+        "the paths)",
+    )
+    what.add_argument(
+        "--weights-dir",
+        metavar="DIR",
+        help="where published weights lie (default: ACTREC_WEIGHTS, else the user's data folder); "
+        "`actrec models` names the files",
     )
     what.add_argument("--dry-run", action="store_true", help="print the plan and its cost; run nothing")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from actrec.errors import SpecError
-from actrec.fields import Between, conform, field_types, unknown
+from actrec.fields import Between, conform, field_types, parse, unknown
 
 Probability = Annotated[float, Between(0, 1)]
 Positive = Annotated[int, Between(1)]
@@ -269,6 +269,23 @@ def get(spec: TrialSpec, path: str) -> Any:
     for name in path.split("."):
         value = getattr(value, name)
     return value
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """``PATH=VALUE`` of a command line → the path and its value; a whole part takes the name of a preset.
+
+    Raises:
+        SpecError: on anything else, an unknown path, or a value that is not the path's; names what is valid.
+    """
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise SpecError(f"{text!r}: must be PATH=VALUE, such as clip.num_frames=16")
+    current = get(TrialSpec(), path)
+    if dataclasses.is_dataclass(current):
+        return path, value
+    part, _, name = path.rpartition(".")
+    owner = type(get(TrialSpec(), part)) if part else TrialSpec
+    return path, parse(value, field_types(owner)[name], path)
 
 
 def identity(spec: TrialSpec) -> dict[str, Any]:
