@@ -55,10 +55,9 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
     """The plan, as far as the finished trials tell it.
 
     Args:
-        finished: rows of the ``trials`` table, at least ``trial_id``, ``status`` and ``val_<metric>``; rows
-        of
-            other plans do no harm. A failed trial has ended too; one that is to run again is left out.
-        look: says which arms are open; needed where ``study.max_seeds`` is set.
+        finished: rows of the ``trials`` table, at least ``trial_id``, ``status`` and ``val_<metric>``; those
+            of other plans do no harm. A failed trial has ended too; one that is to run again is left out.
+        look: says which arms are open; without it there is no race.
 
     Raises:
         SpecError, StudyError, ModelError: as :func:`~actrec.study.plan.plan`.
@@ -66,7 +65,8 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
     rows = {str(row["trial_id"]): row for row in finished}
     arms, path = list(study.arms), [REFERENCE]
     trials = plan(study)
-    while study.design in ADAPTIVE and (grown := _grow(study, trials, rows)):
+    while study.design in ADAPTIVE and _ended(trials, rows):
+        grown = _grow(study, trials, rows)
         path = [arm.name for arm in grown.path]
         new = [arm for arm in grown.arms if arm.name not in {known.name for known in arms}]
         if not new:
@@ -97,7 +97,7 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
 
 
 def _grow(study: Study, trials: Sequence[Trial], rows: Mapping[str, Row]) -> Grown:
-    """The arms of an adaptive design, as far as the finished ones of ``trials`` tell."""
+    """The arms of an adaptive design, as far as ``trials`` tell, which have all ended."""
     by_arm: dict[str, list[Trial]] = {}
     for trial in trials:
         by_arm.setdefault(trial.arm, []).append(trial)
@@ -105,7 +105,7 @@ def _grow(study: Study, trials: Sequence[Trial], rows: Mapping[str, Row]) -> Gro
     def gain(arm: Arm, other: Arm) -> float | None:
         """The mean difference on validation, paired by seed and fold."""
         ours, theirs = by_arm.get(arm.name, []), by_arm.get(other.name, [])
-        if not ours or not _ended([*ours, *theirs], rows):
+        if not ours:
             return None
         values, beside = (_validation(study, of_arm, rows) for of_arm in (ours, theirs))
         common = values.keys() & beside.keys()
@@ -125,7 +125,7 @@ def _validation(
         row = rows[trial.trial_id]
         value = row.get(f"val_{study.metric}")
         if row["status"] == OK and value is not None and math.isfinite(value):
-            found[trial.seed, trial.spec.data.fold] = float(value)
+            found[trial.seed, trial.fold] = float(value)
     return found
 
 
