@@ -15,7 +15,7 @@ from pathlib import Path
 from actrec.engine.progress import Display
 from actrec.engine.run import BUILTIN, RunOptions, load_manifest, run_study, with_data
 from actrec.errors import ActrecError, StudyError
-from actrec.models.weights import VARIABLE as WEIGHTS_FOLDER
+from actrec.models import weights
 from actrec.report.page import build_report
 from actrec.report.tables import load
 from actrec.report.words import answer
@@ -23,6 +23,7 @@ from actrec.results.ledger import Ledger
 from actrec.spec import assignment, override
 from actrec.study.factors import RESERVED, Study
 from actrec.study.plan import describe, plan
+from actrec.training.learner import Modes
 
 _ELSEWHERE = RESERVED | dict.fromkeys(("data.manifest", "data.digest"), "use --data")  # not by --set
 INTERRUPTED = 130  # exit status, as shells have it
@@ -39,7 +40,7 @@ def main(study: Callable[[], Study], doc: str | None = None, argv: Sequence[str]
         made = study()
         arguments = _parser(made, doc).parse_args(argv)
         if arguments.weights_dir is not None:
-            os.environ[WEIGHTS_FOLDER] = arguments.weights_dir
+            os.environ[weights.VARIABLE] = str(arguments.weights_dir.absolute())
         with display:
             return _run(_changed(made, arguments), arguments, display)
     except KeyboardInterrupt:
@@ -68,6 +69,8 @@ def _run(study: Study, arguments: argparse.Namespace, display: Display) -> int:
         max_concurrent=arguments.max_concurrent,
         address=arguments.address,
         stream=arguments.stream,
+        share=not arguments.no_share,
+        modes=Modes(compiled=arguments.compile, sync_batchnorm=arguments.sync_batchnorm),
         max_failures=arguments.max_failures,
     )
     display.say(f"{study.name}: {len(trials)} trials on {sum(counts.values())} videos → {out}")
@@ -151,6 +154,7 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
     )
     what.add_argument(
         "--weights-dir",
+        type=Path,
         metavar="DIR",
         help="where published weights lie (default: ACTREC_WEIGHTS, else the user's data folder); "
         "`actrec models` names the files",
@@ -185,6 +189,17 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
     )
     how.add_argument(
         "--stream", action="store_true", help="decode in every epoch anew: for sets too large to keep decoded"
+    )
+    how.add_argument(
+        "--no-share",
+        action="store_true",
+        help="let every trial compute its frozen stages itself, in every epoch",
+    )
+    how.add_argument("--compile", action="store_true", help="train with torch.compile")
+    how.add_argument(
+        "--sync-batchnorm",
+        action="store_true",
+        help="BatchNorm over all workers of a trial together (GPUs only)",
     )
     how.add_argument(
         "--max-failures", type=int, default=3, metavar="N", help="lost workers a trial survives (default: 3)"

@@ -121,9 +121,9 @@ class FreezeSpec(_Checked):
     """
 
     part: ClassVar[str] = "freeze"
-    strategy: Literal[
-        "none", "backbone", "head_only", "first_k", "last_k", "norm_only", "frozen_norm"
-    ] = "none"
+    strategy: Literal["none", "backbone", "head_only", "first_k", "last_k", "norm_only", "frozen_norm"] = (
+        "none"
+    )
     k: Count = 0
 
 
@@ -284,7 +284,7 @@ def assignment(text: str) -> tuple[str, Any]:
     if dataclasses.is_dataclass(current):
         return path, value
     part, _, name = path.rpartition(".")
-    owner = type(get(TrialSpec(), part)) if part else TrialSpec
+    owner: Any = type(get(TrialSpec(), part)) if part else TrialSpec
     return path, parse(value, field_types(owner)[name], path)
 
 

@@ -36,7 +36,6 @@ _ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_DEDUP_LOGS": "0",
 }
-_PASSED_ON = (weights.VARIABLE,)  # what the user may have set, for workers that another shell has started
 BOOTSTRAP = Path.home() / "ray_bootstrap_config.yaml"
 _TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
@@ -94,8 +93,8 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> Itera
     quiet()
     own: dict[str, Any] = {"include_dashboard": False, "num_cpus": num_cpus}
     # A cluster that runs already has its own environment, which our processes on it must not depend on.
-    names = [*_ENVIRONMENT, *(name for name in _PASSED_ON if name in os.environ)]
-    there = {"runtime_env": {"env_vars": {name: os.environ[name] for name in names}}}
+    ours = {name: os.environ[name] for name in _ENVIRONMENT} | {weights.VARIABLE: str(weights.folder())}
+    there = {"runtime_env": {"env_vars": ours}}
     try:
         ray.init(
             address=target,
