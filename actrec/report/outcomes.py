@@ -86,5 +86,7 @@ def _row(name: str, scores: NDArray[np.float64], support: int) -> ClassRow:
 
 
 def _matrices(arm: Arm, counted: Counted) -> list[Matrix]:
-    ids = [trial.trial_id for trial in arm.finished]
-    return [counted.matrices[trial_id] for trial_id in ids if trial_id in counted.matrices]
+    """One for every finished seed, its folds together."""
+    runs = ([counted.matrices.get(trial.trial_id) for trial in run] for run in arm.runs)
+    whole = ([matrix for matrix in run if matrix is not None] for run in runs)
+    return [np.sum(run, axis=0) for run in whole if run]

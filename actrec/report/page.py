@@ -10,29 +10,24 @@ from pathlib import Path
 from plotly.offline import get_plotlyjs
 
 from actrec.report.markup import Html, el, render
-from actrec.report.sections import evidence, record, verdicts
+from actrec.report.sections import arms, classes, record, verdicts
+from actrec.report.sections.banners import banners
+from actrec.report.sections.cost import cost
+from actrec.report.sections.curves import curves
+from actrec.report.sections.settings import settings
 from actrec.report.sections.setup import setup
+from actrec.report.sections.trials import trials
 from actrec.report.tables import load
 from actrec.report.values import Report
 from actrec.results.files import replacing
 
-PAGE = "index.html"
-NAVIGATION = {
-    "answer": "Verdicts",
-    "setup": "Setup",
-    "arms": "Arms",
-    "curves": "Curves",
-    "confusion": "Confusion",
-    "classes": "Classes",
-    "failures": "Failures",
-    "plan": "Plan",
-    "data": "Data",
-    "provenance": "Provenance",
-}
+PAGE, PLOTLY = "index.html", "plotly.min.js"
 
 
 def build_report(folder: Path) -> Path:
     """Writes ``index.html`` into a study's folder, from its tables and ``study.json`` alone.
+
+    ``plotly.min.js`` lies beside it, once for all pages of the folder.
 
     The same files give the same bytes. A study in progress gives a page that says so.
 
@@ -48,55 +43,69 @@ def build_report(folder: Path) -> Path:
     if folder.name == PAGE and not folder.is_dir():
         folder = folder.parent
     markup = page(load(folder), folder)
-    path = folder / PAGE
+    script = folder / PLOTLY
+    if not script.is_file() or script.read_text(encoding="utf-8") != get_plotlyjs():
+        _write(script, get_plotlyjs())
+    return _write(folder / PAGE, markup)
+
+
+def _write(path: Path, text: str) -> Path:
     with replacing(path) as aside:
-        aside.write_text(markup, encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
     return path
 
 
 def page(report: Report, folder: Path) -> str:
     """The whole page; ``folder`` is where its links to files are looked up."""
-    scripts = [Html(get_plotlyjs()), Html(_asset("page.js"))]
-    # The browser itself refuses every request and every script but these two.
+    script = Html(_asset("page.js"))
+    # The browser itself refuses every request, and every script but ours and those of this folder.
     policy = "; ".join(
         [
             "default-src 'none'",
             "img-src data: blob:",
             "style-src 'unsafe-inline'",
-            f"script-src {' '.join(map(_hash, scripts))}",
+            f"script-src 'self' {_hash(script)}",
         ]
     )
+    sections = [
+        ("answer", "Verdicts", verdicts.answer(report)),
+        ("setup", "Setup", setup(report)),
+        ("arms", "Arms", arms.arms(report)),
+        ("fit", "Fit", arms.fit(report)),
+        ("curves", "Curves", curves(report)),
+        ("confusion", "Confusion", classes.confusion(report)),
+        ("classes", "Classes", classes.classes(report)),
+        ("ranking", "Precision–recall", classes.ranking(report)),
+        ("settings", "Settings", settings(report)),
+        ("cost", "Cost", cost(report)),
+        ("failures", "Failures", record.failures(report)),
+        ("trials", "Trials", trials(report)),
+        ("data", "Data", record.data(report)),
+        ("provenance", "Provenance", record.provenance(report, folder)),
+    ]
     body = [
         el("a", "Skip to the verdicts", href="#answer", class_="skip"),
         verdicts.header(report),
         el(
             "nav",
-            [el("a", title, href=f"#{ident}") for ident, title in NAVIGATION.items()],
+            [el("a", title, href=f"#{ident}") for ident, title, markup in sections if markup],
             aria_label="Sections",
         ),
         el(
             "main",
-            verdicts.banners(report),
+            banners(report),
             el(
                 "noscript",
                 el("p", "The figures need JavaScript; all tables are here without it.", class_="banner"),
             ),
-            verdicts.answer(report),
-            setup(report),
-            evidence.arms(report),
-            evidence.curves(report),
-            evidence.confusion(report),
-            evidence.classes(report),
-            record.failures(report),
-            record.plan(report),
-            record.data(report),
-            record.provenance(report, folder),
+            [markup for _, _, markup in sections],
         ),
         el(
             "footer",
             el("p", "Built by actrec from the tables beside this page: ", el("code", "actrec report DIR")),
         ),
-        [el("script", script) for script in scripts],
+        el("script", src=PLOTLY),
+        el("script", script),
     ]
     head = [
         el("meta", charset="utf-8"),

@@ -39,8 +39,9 @@ def precision_recall(
     precisions there is a curve whose area is the mean of their average precisions.
     """
     each = []
-    for trial in arm.finished:
-        own = predictions.filter(pc.equal(predictions["trial_id"], pa.scalar(trial.trial_id)))
+    for run in arm.runs:
+        ids = pa.array([trial.trial_id for trial in run], pa.string())
+        own = predictions.filter(pc.is_in(predictions["trial_id"], ids))
         if len(own):
             scores = pc.list_flatten(own["scores"]).to_numpy().reshape(len(own), -1)
             each.append((scores.astype(np.float64), own["label"].to_numpy()))

@@ -42,6 +42,14 @@ def at(values: Row, path: str, kind: type[T], default: Any) -> Any:
     return value if isinstance(value, kind) else default
 
 
+def flat(values: Row, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted path → value."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
+
+
 def word(value: object) -> str:
     """A value as text, nothing as no text."""
     return "" if value is None else str(value)

@@ -38,6 +38,7 @@ def _trial(row: Row, *, planned: bool) -> Trial:
         level=word(row.get("level")),
         seed=row["seed"],
         status=status,
+        fold=row.get("fold") or 0,
         planned=planned,
         error=word(row.get("error")) or ("it left no message" if status == "failed" else ""),
         epochs=row.get("epochs"),
@@ -82,14 +83,18 @@ def _settings(trials: Sequence[Trial], specs: Mapping[str, str]) -> Mapping[str,
 
 
 def best_change(arms: Sequence[Arm]) -> Best | None:
-    """The change with the highest mean validation top-1, among those with the most finished seeds: fewer
-    seeds have the luckier mean."""
-    means = {arm.name: (len(arm.finished), _mean_val(arm)) for arm in arms if arm.finished}
+    """The change with the highest mean validation top-1, among those of which every planned seed has
+    finished; where there is none, among those with the most: fewer seeds have the luckier mean."""
+    means = {arm.name: (_finished(arm), _mean_val(arm)) for arm in arms if arm.finished}
     changes = {arm.name: means[arm.name] for arm in arms if arm.is_change and arm.name in means}
     if not changes:
         return None
     name = max(changes, key=lambda arm: changes[arm])
     return Best(name, changes[name][1], means[BASELINE][1] if BASELINE in means else None)
+
+
+def _finished(arm: Arm) -> float:
+    return math.inf if len(arm.finished) == len(arm.trials) else len(arm.finished)
 
 
 def _mean_val(arm: Arm) -> float:
@@ -109,5 +114,5 @@ def in_focus(arms: Sequence[Arm], effects: Sequence[Effect], best: Best | None) 
 
 def test_videos(arms: Sequence[Arm], data: Data) -> int | None:
     """The test videos that were scored; before any was, those of the manifest."""
-    scored = {trial.n_test for arm in arms for trial in arm.finished if trial.n_test}
+    scored = {sum(trial.n_test or 0 for trial in run) for arm in arms for run in arm.runs} - {0}
     return max(scored) if scored else sum(data.counts.get("test", {}).values()) or None

@@ -42,6 +42,7 @@ class Trial:
     level: str
     seed: int
     status: Status
+    fold: int = 0
     planned: bool = True
     error: str = ""
     epochs: int | None = None
@@ -81,9 +82,21 @@ class Arm:
         """Whether the arm is something to compare with the baseline, the placebo apart."""
         return self.name not in (BASELINE, PLACEBO)
 
+    @property
+    def runs(self) -> tuple[tuple[Trial, ...], ...]:
+        """The trials of each finished seed: one, or in a cross-validation one for every fold."""
+        by_seed = {trial.seed: tuple(t for t in self.trials if t.seed == trial.seed) for trial in self.trials}
+        return tuple(run for run in by_seed.values() if all(trial.status == "ok" for trial in run))
+
     def values(self, name: str) -> list[float]:
-        """A field of the finished trials, such as ``test_top1``, of those that have it."""
-        return [value for trial in self.finished if (value := getattr(trial, name)) is not None]
+        """A field of the finished seeds, such as ``test_top1``, of those that have it: over the folds of a
+        seed the mean, weighted by their test videos."""
+        found = []
+        for run in self.runs:
+            known = [(getattr(t, name), t.n_test or 1) for t in run if getattr(t, name) is not None]
+            if known:
+                found.append(sum(value * n for value, n in known) / sum(n for _, n in known))
+        return found
 
     def mean(self, name: str) -> float | None:
         """The mean of :meth:`values`; None without any."""

@@ -44,6 +44,19 @@ def unit(metric: str) -> Unit:
 METRICS = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1", "loss": "loss"}
 
 
+ESTIMAND = (
+    "What is estimated: by how much the change moves the metric on average, over new seeds and over new test "
+    "videos from the same source."
+)
+
+
+def settles(effect: Effect) -> str:
+    """What would settle an inconclusive verdict."""
+    if effect.more_seeds is None:
+        return "more test videos are needed"
+    return f"{count(effect.more_seeds, 'more seed', 'more seeds')} would settle it"
+
+
 def metric_name(metric: str) -> str:
     """A metric as people write it."""
     return METRICS.get(metric, metric)
@@ -52,6 +65,13 @@ def metric_name(metric: str) -> str:
 def percent(share: float | None, digits: int = 1) -> str:
     """A share in [0, 1] as percent."""
     return DASH if share is None else f"{100 * share:.{digits}f}\u202f%"
+
+
+def millions(n: float | None) -> str:
+    """A number of parameters, in millions or thousands."""
+    if n is None:
+        return DASH
+    return f"{n / 1e6:.1f} M" if n >= 1e6 else f"{n / 1e3:.0f} k" if n >= 1e3 else f"{n:.0f}"
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
@@ -130,7 +150,11 @@ def _others(changes: Sequence[Effect]) -> list[str]:
     ]
 
 
-OTHERS = {"no result": "without a result", "not yet": "not judged yet"}
+OTHERS = {
+    "no practical effect": "without practical effect",
+    "no result": "without a result",
+    "not yet": "not judged yet",
+}
 
 
 def _join(parts: Sequence[str]) -> str:

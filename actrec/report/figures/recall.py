@@ -75,29 +75,17 @@ def recall_change(outcomes: Sequence[Outcome], arms: Sequence[Arm], class_names:
         yaxis=style.rows([style.arm_label(arm.factor, arm.level, arm.name) for arm in rows])
         | {"range": [len(rows) - 0.5, -0.5]},
     )
-    worse, better = style.VERMILLION, style.GREEN
     fig.add_heatmap(
         z=[[None if np.isnan(cell) else float(cell) for cell in row] for row in change],
         zmin=-limit,
         zmax=limit,
-        colorscale=[
-            [0, style.rgba(worse, 0.8)],
-            [0.5, style.rgba(worse, 0)],
-            [0.5, style.rgba(better, 0)],
-            [1, style.rgba(better, 0.8)],
-        ],
+        colorscale=style.DIVERGING,
         colorbar={"title": {"text": "points", "side": "right"}, "thickness": 10, "outlinewidth": 0},
         xgap=1,
         ygap=1,
-        text=[[_signed(cell) for cell in row] for row in change],
+        text=[["" if np.isnan(cell) else style.signed(cell) for cell in row] for row in change],
         texttemplate="%{text}" if len(names) <= READABLE else None,
         customdata=[[[style.text(arm.name), name] for name in names] for arm in rows],
         hovertemplate="%{customdata[0]}, %{customdata[1]}: %{z:+.1f} points<extra></extra>",
     )
     return fig
-
-
-def _signed(points: float) -> str:
-    if np.isnan(points):
-        return ""
-    return "0" if abs(points) < 0.5 else f"{points:+.0f}".replace("-", "−")

@@ -31,6 +31,7 @@ class Mark:
 MARKS = {
     "helps": Mark(GREEN, "triangle-up", "▲"),
     "hurts": Mark(VERMILLION, "triangle-down", "▼"),
+    "no practical effect": Mark(BLUE, "square", "■"),
     "inconclusive": Mark(GREY, "circle", "●"),
 }
 OTHER = Mark(GREY, "diamond", "◆")
@@ -68,6 +69,21 @@ def rgba(colour: str, alpha: float) -> str:
     """A ``#rrggbb`` colour with transparency, so that it sits on a light and on a dark page."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+# Worse to better through the page's own background; not quite opaque, so that text stays readable.
+DIVERGING = [
+    [0, rgba(VERMILLION, 0.8)],
+    [0.5, rgba(VERMILLION, 0)],
+    [0.5, rgba(GREEN, 0)],
+    [1, rgba(GREEN, 0.8)],
+]
+
+
+def signed(value: float, digits: int = 0) -> str:
+    """A number with its sign, and a zero without."""
+    rounded = round(float(value), digits) + 0.0
+    return f"{rounded:+.{digits}f}".replace("-", "−") if rounded else "0"
 
 
 def figure(

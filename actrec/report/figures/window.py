@@ -24,6 +24,10 @@ class Window:
         """-1 left of the window, 1 right of it, 0 inside."""
         return (x > self.high) - (x < self.low)
 
+    def clip(self, x: float) -> float:
+        """``x``, or the end of the window that it is beyond."""
+        return min(max(x, self.low), self.high)
+
     def arrow(self, x: float, label: str, colour: str) -> dict[str, Any]:
         """A marker at the edge that points at ``x`` outside, with its value as text."""
         left = self.side(x) < 0

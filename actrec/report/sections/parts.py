@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 import plotly.io as pio
 
+from actrec.report import words
 from actrec.report.figures import style
 from actrec.report.markup import Child, Html, el, json_in_script
+from actrec.report.values import Report
+
+SHOWN = 150  # rows of a table, before more are asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +38,10 @@ def text_columns(*titles: str) -> list[Column]:
     return [Column(title) for title in titles]
 
 
-def section(ident: str, title: str, *children: Child) -> Html:
+def section(ident: str, title: str, *children: Child, **attributes: str | None) -> Html:
     """A part of the page that the navigation can name."""
     heading = el("h2", title, id=f"{ident}-title")
-    return el("section", heading, *children, id=ident, aria_labelledby=f"{ident}-title")
+    return el("section", heading, *children, id=ident, aria_labelledby=f"{ident}-title", **attributes)
 
 
 def note(*children: Child) -> Html:
@@ -54,22 +59,60 @@ def table(
     columns: Sequence[Column],
     rows: Sequence[Sequence[Child | Cell]],
     foot: Sequence[Sequence[Child | Cell]] = (),
+    *,
+    kinds: Sequence[str] | None = None,
+    chip: Callable[[str], Child] = str,
 ) -> Html:
     """A table that can be sorted by any column; the first cell of a row is its heading.
 
-    Where it is wider than the screen it scrolls below its caption, by keyboard too. Rows of ``foot`` stay
-    below the others.
+    Where it is wider than the screen it scrolls below its caption, by keyboard too. Of many rows the page
+    shows the first, and more on demand.
+
+    Args:
+        foot: rows that stay below the others.
+        kinds: the kind of each row. Such a table can be filtered, by text and by kind.
+        chip: a kind as the button shows it that leaves only its rows.
     """
     head = el("tr", [el("th", column.title, scope="col", class_=_kind(column)) for column in columns])
+    of_row: Sequence[str | None] = [None] * len(rows) if kinds is None else kinds
+    body = [_row(columns, row, kind) for row, kind in zip(rows, of_row, strict=True)]
     whole = el(
         "table",
         el("thead", head),
-        el("tbody", [_row(columns, row) for row in rows]),
+        el("tbody", body[:SHOWN]),
         el("tfoot", [_row(columns, row) for row in foot]) if foot else None,
         class_="sortable",
     )
     frame = el("div", whole, class_="scroll", role="region", aria_label=caption, tabindex=0)
-    return el("figure", el("figcaption", caption), frame, class_="table")
+    # A template's content is parsed and not laid out: 10,000 rows cost nothing until they are asked for.
+    rest = el("template", body[SHOWN:]) if len(body) > SHOWN else None
+    bar = _filters(kinds, chip) if kinds is not None and len(kinds) > 1 else None
+    return el("figure", el("figcaption", caption), bar, frame, rest, class_="table")
+
+
+def _filters(kinds: Sequence[str], chip: Callable[[str], Child]) -> Html:
+    """A field for text and a button for each kind; the script fills in the rest and shows it."""
+    found = Counter(kinds)
+    return el(
+        "div",
+        el("input", type="search", placeholder="Filter", aria_label="Show only rows with this text"),
+        [
+            el(
+                "button",
+                chip(kind),
+                el("span", f" {n:,}", class_="muted"),
+                type="button",
+                class_="chip",
+                aria_pressed="false",
+                data_kind=kind,
+            )
+            for kind, n in found.items()
+            if len(found) > 1
+        ],
+        el("output"),
+        class_="filters",
+        hidden=True,
+    )
 
 
 def plot(ident: str, figure: go.Figure, label: str, caption: Child = None, *, wide: bool = False) -> Html:
@@ -94,9 +137,13 @@ def plot(ident: str, figure: go.Figure, label: str, caption: Child = None, *, wi
 
 def pill(verdict: str) -> Html:
     """A verdict as a coloured label with a shape of its own."""
-    name = verdict if verdict in style.MARKS else "other"
-    sign = el("span", style.mark(verdict).sign, aria_hidden="true")
-    return el("span", sign, " ", verdict, class_=f"pill {name}")
+    name = verdict.replace(" ", "-") if verdict in style.MARKS else "other"
+    return el("span", sign(verdict), verdict, class_=f"pill {name}")
+
+
+def sign(verdict: str) -> Child:
+    """The shape of a verdict, for the eye alone."""
+    return [el("span", style.mark(verdict).sign, aria_hidden="true"), " "]
 
 
 def facts(pairs: Sequence[tuple[str, Child]], kind: str = "facts") -> Html:
@@ -112,11 +159,22 @@ def _kind(column: Column) -> str | None:
     return "number" if column.number else None
 
 
-def _row(columns: Sequence[Column], row: Sequence[Child | Cell]) -> Html:
-    return el("tr", [_cell(cell, columns[index], first=index == 0) for index, cell in enumerate(row)])
+def _row(columns: Sequence[Column], row: Sequence[Child | Cell], kind: str | None = None) -> Html:
+    cells = [_cell(cell, columns[index], first=index == 0) for index, cell in enumerate(row)]
+    return el("tr", cells, data_kind=kind)
 
 
 def _cell(cell: Child | Cell, column: Column, *, first: bool) -> Html:
     content, key = (cell.content, cell.key) if isinstance(cell, Cell) else (cell, None)
     attributes = {"class_": _kind(column), "data_key": None if key is None else str(key)}
     return el("th", content, scope="row", **attributes) if first else el("td", content, **attributes)
+
+
+def shown_only(report: Report) -> str | None:
+    """That the figures do not show every arm, where that is so."""
+    if len(report.focus) == len(report.arms):
+        return None
+    return (
+        f"Drawn are {len(report.focus)} of {words.count(len(report.arms), 'arm')}: the baseline, the "
+        "placebo, the best on validation and those with the clearest effects. "
+    )

@@ -11,14 +11,13 @@ from actrec.report.markup import Child, Html, el
 from actrec.report.record import at
 from actrec.report.sections.parts import Cell, Column, facts, note, section, table, text_columns
 from actrec.report.sections.verdicts import videos
-from actrec.report.values import Launch, Report, Trial
+from actrec.report.values import Launch, Report
 
 SPLITS = {
     "builtin": "those of the built-in data set",
     "official": "official, as the data set names them",
     "cut": "cut by actrec, whole groups together",
 }
-STATUS = {"ok": "✓ ok", "failed": "✗ failed", "waiting": "○ not yet run"}
 
 
 def failures(report: Report) -> Html:
@@ -59,48 +58,6 @@ def _undecodable(report: Report) -> str:
     return f"{broken} of {words.count(report.data.videos, 'video')} undecodable."
 
 
-def plan(report: Report) -> Html:
-    """Every trial with its status, those not yet run too."""
-    columns = [
-        Column("Arm"),
-        Column("Seed", number=True),
-        Column("Status"),
-        Column("Epochs", number=True),
-        Column("Top-1, val", number=True),
-        Column("Top-1, test", number=True),
-        Column("Time", number=True),
-        Column("Trial"),
-    ]
-    rows = f"{len(report.trials)} rows" if len(report.trials) != 1 else "1 row"
-    beside = len(report.trials) - report.planned
-    return section(
-        "plan",
-        "Plan",
-        el(
-            "div",
-            table(f"Every trial of the study, {rows}", columns, [_trial(t) for t in report.trials]),
-            class_="tall",
-        ),
-        note(f"{words.count(beside, 'trial is', 'trials are')} of another plan: kept, in no number here.")
-        if beside
-        else None,
-    )
-
-
-def _trial(trial: Trial) -> Sequence[Child | Cell]:
-    status = STATUS[trial.status] + ("" if trial.planned else ", not in this plan")
-    return [
-        trial.arm,
-        Cell(str(trial.seed), trial.seed),
-        el("span", status, class_=f"status {trial.status}"),
-        Cell("–" if trial.epochs is None else str(trial.epochs), trial.epochs),
-        Cell(words.percent(trial.val_top1), trial.val_top1),
-        Cell(words.percent(trial.test_top1), trial.test_top1),
-        Cell(words.duration(trial.seconds), trial.seconds),
-        el("code", trial.trial_id),
-    ]
-
-
 def data(report: Report) -> Html:
     """Videos by split and class."""
     counts = report.data.counts
@@ -115,7 +72,7 @@ def data(report: Report) -> Html:
     ]
     totals = [sum(classes.values()) for classes in counts.values()]
     total: list[Child | Cell] = ["all classes", *(_number(n) for n in totals), _number(sum(totals))]
-    groups = report.data.straddling_groups
+    groups, doubles = report.data.straddling_groups, report.data.near_duplicates
     return section(
         "data",
         "Data",
@@ -124,6 +81,7 @@ def data(report: Report) -> Html:
                 ("Videos", videos(report)),
                 ("Splits", SPLITS.get(report.data.split_source or "", report.data.split_source)),
                 ("Groups on both sides of a split", None if groups is None else str(groups)),
+                ("Near-duplicates on both sides", "not checked" if doubles is None else str(doubles)),
             ]
         ),
         table("Videos by split and class", columns, rows, [total] if len(rows) > 1 else [])
@@ -180,13 +138,17 @@ def provenance(report: Report, folder: Path) -> Html:
     )
 
 
-def _launches(launches: Sequence[Launch]) -> str | None:
-    """When each began and how long it took."""
-    each = [
-        f"{launch.started}, {words.duration(launch.seconds)}" if launch.started else "time not recorded"
+def _launches(launches: Sequence[Launch]) -> Html | None:
+    """When each began, how long it took, and its command."""
+    each: list[Child] = [
+        el(
+            "li",
+            f"{launch.started}, {words.duration(launch.seconds)}" if launch.started else "time not recorded",
+            [": ", el("code", launch.command, class_="wrap")] if launch.command else None,
+        )
         for launch in launches
     ]
-    return f"{words.count(len(each), 'launch', 'launches')}: {'; '.join(each)}" if each else None
+    return el("ol", each, class_="launches") if each else None
 
 
 def _decodes(launches: Sequence[Launch]) -> str | None:

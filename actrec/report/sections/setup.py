@@ -61,7 +61,7 @@ def _with(name: str, values: Mapping[str, Any]) -> str:
     given = [
         key.replace("_", " ") + ("" if value is True else f" {value}")
         for key, value in values.items()
-        if key != "name" and value is not None and value is not False
+        if key != "name" and value not in (None, False, "")
     ]
     return ", ".join([name, *given]) if name else ""
 

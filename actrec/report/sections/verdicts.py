@@ -8,11 +8,20 @@ from actrec.report import words
 from actrec.report.figures.effects import effects as effect_plot
 from actrec.report.markup import Child, Html, el
 from actrec.report.record import at
-from actrec.report.sections.parts import Cell, Column, banner, facts, note, pill, plot, section, table
+from actrec.report.sections.parts import (
+    Cell,
+    Column,
+    facts,
+    note,
+    pill,
+    plot,
+    section,
+    shown_only,
+    sign,
+    table,
+)
 from actrec.report.values import PLACEBO, Effect, Report
 from actrec.stats.effects import IDLE
-
-FEW_SEEDS, FEW_VIDEOS = 3, 50  # below these the page warns; with 50 test videos one is 2 points
 
 
 def header(report: Report) -> Html:
@@ -52,60 +61,19 @@ def videos(report: Report) -> str | None:
     )
 
 
-def banners(report: Report) -> list[Html]:
-    """What limits the answer: unfinished, failed, leaking, noisy or damaged."""
-    found = []
-    waiting, failed = report.count("waiting"), report.count("failed")
-    if waiting:
-        rest = f"{waiting} of {words.count(report.planned, 'trial')} have not run."
-        found.append(banner(el("strong", "In progress. "), rest, " Everything below is provisional."))
-    if failed:
-        link = el("a", "see failures", href="#failures")
-        text = f"{words.count(failed, 'trial')} failed; the arms are judged without: "
-        found.append(banner(text, link, ".", kind="warn"))
-    few = [words.count(len(report.seeds), "seed")] * (0 < len(report.seeds) < FEW_SEEDS)
-    few += [words.count(report.n_test or 0, "test video")] * (0 < (report.n_test or 0) < FEW_VIDEOS)
-    if few:
-        told = (
-            "Only large effects can be told from noise."
-            if len(report.seeds) > 1
-            else "With one seed no effect can be told from noise: run more."
-        )
-        found.append(banner(f"Small study: {' and '.join(few)}. {told}"))
-    placebo = report.effect(PLACEBO)
-    if placebo is not None and placebo.decided:
-        text = f"The placebo changes nothing, yet “{placebo.verdict}”: distrust the other verdicts too."
-        found.append(banner(text, kind="warn"))
-    if report.data.straddling_groups:
-        groups = words.count(report.data.straddling_groups, "group of videos lies", "groups of videos lie")
-        found.append(banner(f"{groups} on both sides of a split: accuracy may be optimistic.", kind="warn"))
-    found += [banner(problem, kind="warn") for problem in report.problems]
-    return found
-
-
 def answer(report: Report) -> Html:
     """The verdict table beside the effect plot; further metrics below, folded away."""
     unit = words.unit(report.metric)
-    shown = [effect for effect in report.effects if effect.difference is not None]
-    banded = any(effect.arm == PLACEBO and effect.low is not None for effect in shown)
+    names = {arm.name for arm in report.focus}
+    shown = [e for e in report.effects if e.difference is not None and e.arm in names]
     drawn: Child = None
     if shown:
-        figure = effect_plot(shown, unit)
-        far = any(trace.text for trace in figure.data)
         drawn = plot(
             "effect-plot",
-            figure,
+            effect_plot(shown, unit),
             "Differences from the baseline on the test split with their intervals; the table "
             "of verdicts holds the same numbers.",
-            [
-                "Mean paired differences from the baseline (dotted line)",
-                ", with their intervals. " if any(effect.low is not None for effect in shown) else ". ",
-                "An arrow at the edge is an arm far outside, with its value. " if far else None,
-                "The purple band is the placebo's interval: the seed noise of this study, pooled over all "
-                "arms."
-                if banded
-                else None,
-            ],
+            _caption(report, shown),
         )
     further = {effect.metric: None for effect in report.further}
     return section(
@@ -123,12 +91,36 @@ def answer(report: Report) -> Html:
     )
 
 
-def _notes(report: Report) -> list[Html]:
+def _caption(report: Report, shown: Sequence[Effect]) -> list[Child]:
+    """What the effect plot draws, in as far as it draws it."""
+    unit = words.unit(report.metric)
+    margin = next((effect.margin for effect in shown if effect.margin), None)
+    far = any(trace.text for trace in effect_plot(shown, unit).data)
+    return [
+        "Mean paired differences from the baseline (dotted line)",
+        ", with their 95 % intervals. " if any(effect.low is not None for effect in shown) else ". ",
+        "The thin line holds for all arms together. "
+        if any(effect.low_simultaneous is not None for effect in shown)
+        else None,
+        f"Between the dashed lines, ± {unit.size(margin)} {unit.name}, a difference does not matter in "
+        "practice. "
+        if margin
+        else None,
+        "An arrow at the edge is an arm far outside, with its value. " if far else None,
+        "The purple band is the placebo's interval: the noise of this study. "
+        if any(effect.arm == PLACEBO and effect.low is not None for effect in shown)
+        else None,
+        shown_only(report),
+    ]
+
+
+def _notes(report: Report) -> list[Html | None]:
     """How the verdicts come about, in as far as it is so in this study."""
     stopped = at(report.settings, "optim.patience", int, 0) > 0
     idle = any(effect.verdict == IDLE for effect in report.effects)
     judged = any(effect.p is not None for effect in report.effects)
     return [
+        note(words.ESTIMAND) if any(effect.n_videos for effect in report.effects) else None,
         note(
             "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. ",
             "Early stopping selects a trial's epoch on the validation split. " if stopped else None,
@@ -169,7 +161,7 @@ def _table(effects: Sequence[Effect], metric: str) -> Html:
             Cell(unit.interval(effect.low, effect.high), effect.low),
             Cell(words.p_value(effect.p_adjusted), effect.p_adjusted),
             Cell(_seeds(effect), effect.n_seeds),
-            pill(effect.verdict),
+            [pill(effect.verdict), _settles(effect)],
         ]
         for effect in effects
     ]
@@ -177,7 +169,16 @@ def _table(effects: Sequence[Effect], metric: str) -> Html:
         f"Effect on test {words.metric_name(metric)}: mean paired difference, arm less baseline",
         columns,
         rows,
+        kinds=[effect.verdict for effect in effects],
+        chip=lambda verdict: [sign(verdict), verdict],
     )
+
+
+def _settles(effect: Effect) -> Child:
+    """What would settle an inconclusive verdict; nothing where the table does not tell."""
+    if effect.verdict != "inconclusive" or effect.n_videos is None or effect.arm == PLACEBO:
+        return None
+    return el("span", words.settles(effect), class_="settles")
 
 
 def _level(effect: Effect) -> Child:

@@ -1,0 +1,79 @@
+"""What limits the answer, before anything else is read."""
+
+from __future__ import annotations
+
+from actrec.report import words
+from actrec.report.markup import Html, el
+from actrec.report.optimism import large_gap
+from actrec.report.sections.parts import banner
+from actrec.report.values import PLACEBO, Report
+
+FEW_SEEDS, FEW_VIDEOS = 3, 50  # below these the page warns; with 50 test videos one is 2 points
+
+
+def banners(report: Report) -> list[Html]:
+    """Unfinished, failed, small, leaking, optimistic, unfair, damaged: whatever of it is so."""
+    return [*_progress(report), *_size(report), *_trust(report), *_leakage(report), *_damage(report)]
+
+
+def _progress(report: Report) -> list[Html]:
+    found = []
+    waiting, failed = report.count("waiting"), report.count("failed")
+    if waiting:
+        rest = f"{waiting} of {words.count(report.planned, 'trial')} have not run."
+        found.append(banner(el("strong", "In progress. "), rest, " Everything below is provisional."))
+    if failed:
+        link = el("a", "see failures", href="#failures")
+        text = f"{words.count(failed, 'trial')} failed; the arms are judged without: "
+        found.append(banner(text, link, ".", kind="warn"))
+    return found
+
+
+def _size(report: Report) -> list[Html]:
+    few = [words.count(len(report.seeds), "seed")] * (0 < len(report.seeds) < FEW_SEEDS)
+    few += [words.count(report.n_test or 0, "test video")] * (0 < (report.n_test or 0) < FEW_VIDEOS)
+    if not few:
+        return []
+    told = (
+        "Only large effects can be told from noise."
+        if len(report.seeds) > 1
+        else "With one seed no effect can be told from noise: run more."
+    )
+    return [banner(f"Small study: {' and '.join(few)}. {told}")]
+
+
+def _trust(report: Report) -> list[Html]:
+    """What makes the verdicts themselves doubtful."""
+    found = []
+    placebo = report.effect(PLACEBO)
+    if placebo is not None and placebo.decided:
+        text = f"The placebo changes nothing, yet “{placebo.verdict}”: distrust the other verdicts too."
+        found.append(banner(text, kind="warn"))
+    unfair = [effect.arm for effect in report.effects if effect.fair_budget is False]
+    if unfair:
+        named = ", ".join(unfair[:3]) + (f" and {len(unfair) - 3} more" if len(unfair) > 3 else "")
+        text = f"Unequal budgets: {named} trained for other numbers of epochs than the baseline."
+        found.append(banner(text, kind="warn"))
+    gap = large_gap(report)
+    if gap is not None and report.best:
+        text = (
+            f"Optimism: {report.best.arm}, selected on validation, scores "
+            f"{words.unit('top1').size(gap)} points higher there than on test. Quote the test number. "
+        )
+        found.append(banner(text, el("a", "See fit", href="#fit"), ".", kind="warn"))
+    return found
+
+
+def _leakage(report: Report) -> list[Html]:
+    found = []
+    if report.data.straddling_groups:
+        groups = words.count(report.data.straddling_groups, "group of videos lies", "groups of videos lie")
+        found.append(banner(f"{groups} on both sides of a split: accuracy may be optimistic.", kind="warn"))
+    if report.data.near_duplicates:
+        many = words.count(report.data.near_duplicates, "near-duplicate lies", "near-duplicates lie")
+        found.append(banner(f"{many} on both sides of a split: accuracy may be optimistic.", kind="warn"))
+    return found
+
+
+def _damage(report: Report) -> list[Html]:
+    return [banner(problem, kind="warn") for problem in report.problems]

@@ -1,0 +1,86 @@
+"""Every trial with its status, and the command that runs it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from actrec.report import words
+from actrec.report.markup import Child, Html, el
+from actrec.report.record import at
+from actrec.report.sections.parts import Cell, Column, note, section, table
+from actrec.report.values import Report, Trial
+
+STATUS = {"ok": "✓ ok", "failed": "✗ failed", "waiting": "○ not yet run"}
+TRIAL = "TRIAL"  # what the page's script replaces by a trial's id
+
+
+def trials(report: Report) -> Html:
+    """A row for every trial, those not yet run too."""
+    folds = any(trial.fold for trial in report.trials)
+    columns = [
+        Column("Arm"),
+        Column("Seed", number=True),
+        *([Column("Fold", number=True)] if folds else []),
+        Column("Status"),
+        Column("Epochs", number=True),
+        Column("Top-1, val", number=True),
+        Column("Top-1, test", number=True),
+        Column("Time", number=True),
+        Column("Trial"),
+    ]
+    command = reproduce(report)
+    beside = len(report.trials) - report.planned
+    return section(
+        "trials",
+        "Trials",
+        el(
+            "div",
+            table(
+                f"Every trial of the study, {words.count(len(report.trials), 'row')}",
+                columns,
+                [_trial(trial, folds=folds, copies=command is not None) for trial in report.trials],
+                kinds=[trial.status for trial in report.trials],
+                chip=lambda status: STATUS[status],
+            ),
+            class_="tall",
+        ),
+        note(
+            "To reproduce a row, put its trial for ",
+            TRIAL,
+            " (a click on it copies the command): ",
+            el("code", command, class_="wrap"),
+        )
+        if command
+        else None,
+        note(f"{words.count(beside, 'trial is', 'trials are')} of another plan: kept, in no number here.")
+        if beside
+        else None,
+        data_command=command,
+    )
+
+
+def reproduce(report: Report) -> str | None:
+    """The command that runs one trial of the study into a folder of its own; None where it is not known."""
+    command = at(report.study, "command", str, "")
+    if not command:
+        return None
+    return f"{command} --only {TRIAL} --out {shlex.quote(f'reports/{report.name}-again')}"
+
+
+def _trial(trial: Trial, *, folds: bool, copies: bool) -> Sequence[Child | Cell]:
+    status = STATUS[trial.status] + ("" if trial.planned else ", not in this plan")
+    ident = el("code", trial.trial_id)
+    return [
+        trial.arm,
+        Cell(str(trial.seed), trial.seed),
+        *([Cell(str(trial.fold), trial.fold)] if folds else []),
+        el("span", status, class_=f"status {trial.status}"),
+        Cell("–" if trial.epochs is None else str(trial.epochs), trial.epochs),
+        Cell(words.percent(trial.val_top1), trial.val_top1),
+        Cell(words.percent(trial.test_top1), trial.test_top1),
+        Cell(words.duration(trial.seconds), trial.seconds),
+        el("button", ident, type="button", class_="copy", data_copy=trial.trial_id, title="Copy the command")
+        if copies and trial.planned
+        else ident,
+    ]
