@@ -1,4 +1,4 @@
-"""What the benchmarks share: how they are called, where they work, and the one JSON object that they print."""
+"""What the benchmarks share: how they are called, where they work, the one JSON object that they print."""
 
 from __future__ import annotations
 

@@ -13,11 +13,6 @@ to the first), and the machine.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -41,6 +36,7 @@ from actrec.models.zoo import build, resolve
 from actrec.results.ledger import Ledger
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
 from actrec.study.factors import Study
+from benchmarks.common import CORES, emit, parser, per_trial, scratch
 
 SPEC = TrialSpec(
     clip=ClipSpec(sampling="uniform", num_frames=2, height=8, width=8),
@@ -110,38 +106,28 @@ def ray_pattern(videos: list[Video], scratch: Path, trials: int) -> list[float]:
     return ends
 
 
-def between(ends: list[float]) -> float:
-    """Mean seconds between the ends of two trials."""
-    return (max(ends) - min(ends)) / (len(ends) - 1)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--trials", type=int, default=12, help="of ours, for each number of workers")
-    parser.add_argument("--ray-trials", type=int, default=4, help="of Ray's pattern")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="actrec-bench-") as folder:
-        scratch = Path(folder)
-        os.environ["ACTREC_CACHE"] = str(scratch / "cache")
-        manifest = synthetic.build(scratch / "videos", videos=48, size=32, frames=(6, 10))
-        with connect("local", num_cpus=max(2, os.cpu_count() or 2)):
-            one = ours(manifest, scratch, arguments.trials, 1)
-            two = ours(manifest, scratch, arguments.trials, 2)
+    arguments = parser(__doc__)
+    arguments.add_argument("--trials", type=int, default=12, help="of ours, for each number of workers")
+    arguments.add_argument("--ray-trials", type=int, help="of Ray's pattern (default: 4; quick: 3)")
+    options = arguments.parse_args()
+    ray_trials = options.ray_trials or (3 if options.quick else 4)
+    with scratch() as folder:
+        manifest = synthetic.build(folder / "videos", videos=48, size=32, frames=(6, 10))
+        with connect("local", num_cpus=max(2, CORES)):
+            one = ours(manifest, folder, options.trials, 1)
+            two = ours(manifest, folder, options.trials, 2)
             videos = [video for video in videos_of(Manifest.read(manifest)) if video.split == "train"]
-            pattern = ray_pattern(videos, scratch, arguments.ray_trials)
-    print(
-        json.dumps(
-            {
-                "warm_s": round(between(one), 3),
-                "warm_2_workers_s": round(between(two), 3),
-                "ray_pattern_s": round(between(pattern), 2),
-                "ratio": round(between(pattern) / between(one), 1),
-                "trials": {"ours": arguments.trials, "ray_pattern": arguments.ray_trials},
-                "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
-            }
-        )
+            pattern = ray_pattern(videos, folder, ray_trials)
+    warm, documented = per_trial(one, 1), per_trial(pattern, 1)
+    emit(
+        {
+            "warm_s": warm,
+            "warm_2_workers_s": per_trial(two, 1),
+            "ray_pattern_s": documented,
+            "ratio": documented / warm,
+            "trials": {"ours": options.trials, "ray_pattern": ray_trials},
+        }
     )
 
 

@@ -1,0 +1,164 @@
+"""Runs every benchmark, one by one, and prints one table: each figure beside its aim.
+
+    python benchmarks/table.py                     # `make bench`: about 20 minutes on 2 cores
+    python benchmarks/table.py --quick             # about 8
+    python benchmarks/table.py --only sweep scale  # these alone
+    python benchmarks/table.py --record            # also keeps what was measured, in benchmarks/RESULTS.md
+
+A benchmark that cannot run here says why. One that fails is a line of the table, and the exit status is
+then 1; an aim that is missed is a figure, and no failure.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import parser
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "RESULTS.md"
+SIGNS = {"≥": operator.ge, "≤": operator.le}
+Result = Mapping[str, Any]  # what a benchmark printed
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A figure of a benchmark, and what it should come to.
+
+    Attributes:
+        key: of the JSON object that the benchmark prints.
+        sign, bound: a key of ``SIGNS``, and the value on its right.
+        means: what the figure is, in words.
+    """
+
+    key: str
+    sign: str
+    bound: float
+    means: str
+
+    def line(self, result: Result) -> tuple[str, str, str, str]:
+        """What it is, what was measured, the aim, whether it is met."""
+        value = result.get(self.key)
+        aim = f"{self.sign} {self.bound:,g}"
+        if not isinstance(value, int | float):
+            return self.means, "–", aim, "–"
+        met = "met" if SIGNS[self.sign](value, self.bound) else "missed"
+        return self.means, f"{value:,.4g}", aim, met
+
+
+BENCHMARKS: dict[str, tuple[Aim, ...]] = {
+    "trial_overhead": (
+        Aim("warm_s", "≤", 1, "a further trial of almost no work, 1 worker, s"),
+        Aim("warm_2_workers_s", "≤", 1, "the same, 2 workers, s"),
+        Aim("ratio", "≥", 20, "the Ray pattern's time over it"),
+    ),
+    "sweep": (
+        Aim("vs_ray_pattern", "≥", 10, "the whole study: the Ray pattern's time over ours"),
+        Aim("vs_optuna_dataloader", "≥", 3, "the whole study: Optuna and a DataLoader's time over ours"),
+        Aim("of_limit", "≥", 0.85, "bare loops' time over ours, start-up apart"),
+        Aim("startup_s", "≤", 25, "start-up, decoding included, s"),
+    ),
+    "pipeline": (
+        Aim("fill_of_processes", "≥", 0.9, "filling the clip cache, against plain processes"),
+        Aim("later_epochs", "≥", 5000, "later epochs, in memory, clips/s"),
+        Aim("out_of_core", "≥", 1500, "an epoch from the disk, clips/s"),
+    ),
+    "frozen_prefix": (Aim("ratio", "≥", 20, "trial time without sharing over that with it"),),
+    "scale": (
+        Aim("plan_s", "≤", 30, "10,000 trials: planning, s"),
+        Aim("append_s", "≤", 30, "10,000 trials: the ledger takes them, s"),
+        Aim("resume_killed_s", "≤", 30, "10,000 trials: resuming after a kill, s"),
+        Aim("resume_done_s", "≤", 30, "10,000 trials: the same command when all is done, s"),
+        Aim("report_s", "≤", 30, "10,000 trials: the report, s"),
+        Aim("report_mb", "≤", 15, "10,000 trials: the report, MB"),
+    ),
+    "gpu": (Aim("of_device_loop", "≥", 0.9, "R3D-18 on a GPU: clips/s, against tensors on the device"),),
+    "calibration": (),
+}
+
+
+def run(name: str, words: Sequence[str]) -> Result:
+    """The benchmark's JSON object; {"failed": why} if it printed none."""
+    start = time.monotonic()
+    script = [sys.executable, str(HERE / f"{name}.py"), *words]
+    done = subprocess.run(script, stdout=subprocess.PIPE, stderr=sys.stderr, text=True, check=False)
+    try:
+        result = dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (IndexError, ValueError):
+        return {"failed": f"exit status {done.returncode}"}
+    return {**result, "seconds": round(time.monotonic() - start), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+
+
+def lines(results: Mapping[str, Result]) -> Iterator[tuple[str, str, str, str, str]]:
+    """The table: benchmark, what, measured, aim, met or missed."""
+    for name, result in results.items():
+        for key in ("failed", "skipped"):
+            if key in result:
+                yield name, f"{key}: {result[key]}", "–", "–", "–"
+                break
+        else:
+            for aim in BENCHMARKS.get(name, ()):
+                yield name, *aim.line(result)
+
+
+def text(results: Mapping[str, Result]) -> str:
+    """The table for a terminal."""
+    rows = [("benchmark", "what", "measured", "aim", ""), *lines(results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    shown = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in shown)
+
+
+def page(results: Mapping[str, Result]) -> str:
+    """``RESULTS.md``: the same table, then all that each benchmark printed, which :func:`recorded` reads."""
+    rows = ["| benchmark | what | measured | aim | |", "| --- | --- | --- | --- | --- |"]
+    rows += [f"| {' | '.join(line)} |" for line in lines(results)]
+    printed = [
+        f"## {name}\n\n```json\n{json.dumps(result, indent=1, ensure_ascii=False)}\n```\n"
+        for name, result in results.items()
+    ]
+    head = (
+        "# Benchmarks\n\nWritten by `python benchmarks/table.py --record`: machine, date and every figure.\n"
+    )
+    return "\n".join([head, *rows, "", *printed])
+
+
+def recorded(markdown: str) -> dict[str, Result]:
+    """The results that are in a ``RESULTS.md``."""
+    found = {}
+    for section in markdown.split("\n## ")[1:]:
+        name, _, rest = section.partition("\n")
+        found[name] = json.loads(rest.split("```json\n")[1].split("```")[0])
+    return found
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    names = [name for name in BENCHMARKS if (HERE / f"{name}.py").exists()]
+    arguments.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
+    arguments.add_argument("--record", action="store_true", help=f"write them to {RESULTS.name}")
+    options = arguments.parse_args()
+    results = {}
+    for name in options.only:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        results[name] = run(name, ["--quick"] if options.quick else [])
+    print(text(results))
+    if options.record:
+        earlier = recorded(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+        all_of_them = {**earlier, **results}
+        ordered = {name: all_of_them[name] for name in BENCHMARKS if name in all_of_them}
+        RESULTS.write_text(page(ordered), encoding="utf-8")
+    return 1 if any("failed" in result for result in results.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
