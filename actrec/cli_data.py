@@ -1,10 +1,11 @@
-"""``actrec data build`` and ``actrec data check``: make a manifest of videos, and check one."""
+"""``actrec data``: make a manifest of videos, check one, or make one of the built-in videos."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-from actrec.data.build import build_manifest, list_videos, paths_to_probe
-from actrec.data.checks import SPLITS, strings
-from actrec.data.counts import Counts
+from actrec.data.build import build_manifest, list_videos, paths_to_probe, read_blocks, with_random_val
+from actrec.data.checks import SPLITS, check_paths, strings
+from actrec.data.counts import Counts, cut_here
 from actrec.data.layouts import LAYOUTS
 from actrec.data.manifest import Manifest
 from actrec.data.probe import Probe
@@ -34,7 +35,11 @@ layouts:
            With --splits DIR, DIR/train.txt, DIR/test.txt and perhaps DIR/val.txt list paths within ROOT.
   ucf101   official lists in DIR: classInd.txt, trainlist0K.txt, testlist0K.txt; K is 1, 2 or 3.
   hmdb51   official lists in DIR: <class>_test_splitK.txt; K is 1, 2 or 3.
-Where lists give train and test only, a fifth of train is cut off by group for validation.
+Where lists give train and test only, a fifth of train is cut off by group for validation. --val random cuts
+train and validation anew, 4:1 at random whatever the groups, as some papers do. That is a leak, and is there
+to show what it does: validation then promises more than the test keeps, and `actrec data check` says so.
+
+--blocks B.csv (columns: group, block) is for cross-validation: folds are made within each block by itself.
 
 examples:
   actrec data build --layout folder --root videos --out videos.parquet
@@ -43,30 +48,51 @@ examples:
   actrec data build --layout hmdb51 --root hmdb51 --splits testTrainMulti_7030_splits --out hmdb51.parquet
 """
 
-CHECK = """\
-Reads a manifest, checks every rule that it must keep, decodes every file once more and compares.
-
-exit status:
-  0  all is well; videos known to be unreadable, and groups that official lists put on two sides, are shown
-  1  a file is missing or is not what the manifest says, or a cut of ours puts a group on two sides
-  2  it is not a valid manifest
+SYNTHETIC = """\
+Writes a manifest of the built-in videos, which are made on first use. Its splits have no leak; with --val
+random, train and validation are cut anew, 4:1 at random, so that groups are on both sides.
 
 example:
+  actrec data synthetic --val random --out leaking.parquet
+"""
+
+CHECK = """\
+Reads a manifest, checks every rule that it must keep, decodes every file once more and compares, and looks
+for leaks: groups, and near-duplicate videos by perceptual hash, on two sides of a split. Hashes are kept
+beside the manifest (M.hashes.parquet), and so is what was found (M.duplicates.json), for reports to show.
+
+exit status:
+  0  all is well; videos known to be unreadable, and leaks that official lists have, are shown
+  1  a file is missing or is not what the manifest says, or a cut that was made here leaks
+  2  it is not a valid manifest
+
+examples:
   actrec data check ut.parquet
+  actrec data check ut.parquet --quick    # groups alone; decodes nothing
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command ``data``; its ``run`` default takes the parsed arguments and gives the exit status."""
     data = subparsers.add_parser("data", help="make or check a manifest of videos")
-    commands = data.add_subparsers(title="commands", required=True, metavar="{build,check}")
+    commands = data.add_subparsers(title="commands", required=True, metavar="{build,check,synthetic}")
 
     def add(name: str, about: str, text: str) -> argparse.ArgumentParser:
         parser = commands.add_parser(
             name, help=about, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        parser.add_argument("--address", help="Ray cluster; default: one running here, else a local one")
         return parser
+
+    def add_address(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--address", help="Ray cluster; default: one running here, else a local one")
+
+    def add_val(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--val",
+            choices=("group", "random"),
+            default="group",
+            help="how validation is cut (default: group)",
+        )
 
     build = add("build", "make a manifest from a folder of videos", BUILD)
     build.add_argument("--layout", required=True, choices=list(LAYOUTS), help="how the data set is kept")
@@ -78,13 +104,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="RE",
         help="searched in each path within ROOT; its capture is the group",
     )
+    build.add_argument("--blocks", type=Path, metavar="B.csv", help="the block of each group")
+    add_val(build)
     build.add_argument("--seed", type=int, default=0, metavar="S", help="of the cuts made here (default: 0)")
     build.add_argument("--out", required=True, type=Path, metavar="M.parquet", help="the manifest to write")
+    add_address(build)
     build.set_defaults(run=run_build)
 
     check = add("check", "check a manifest and its files", CHECK)
     check.add_argument("manifest", type=Path, metavar="M.parquet", help="the manifest to check")
+    check.add_argument("--quick", action="store_true", help="decode nothing: check the rows and groups alone")
+    add_address(check)
     check.set_defaults(run=run_check)
+
+    built_in = add("synthetic", "make a manifest of the built-in videos", SYNTHETIC)
+    add_val(built_in)
+    built_in.add_argument(
+        "--out", required=True, type=Path, metavar="M.parquet", help="the manifest to write"
+    )
+    built_in.set_defaults(run=run_synthetic)
 
 
 def _one_line_errors(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -112,14 +150,33 @@ def run_build(arguments: argparse.Namespace) -> int:
         split=arguments.split,
         group_regex=arguments.group_regex,
     )
-    probes = _probe(root, paths_to_probe(listing), arguments.address)
-    manifest = build_manifest(root, arguments.layout, listing, probes, seed=arguments.seed)
-    manifest.write(arguments.out)
-    _show(manifest, manifest.counts())
-    for note in listing.notes:
-        print(f"note: {printable(note)}")
-    print(f"wrote {printable(str(arguments.out))} (digest {manifest.digest})")
+    blocks = None if arguments.blocks is None else read_blocks(arguments.blocks)
+    paths = paths_to_probe(listing)
+    check_paths(paths, root)  # before a file is opened
+    probes = _probe(root, paths, arguments.address)
+    manifest = build_manifest(
+        root, arguments.layout, listing, probes, seed=arguments.seed, val=arguments.val, blocks=blocks
+    )
+    _write(manifest, arguments.out, listing.notes)
     return 0
+
+
+@_one_line_errors
+def run_synthetic(arguments: argparse.Namespace) -> int:
+    """Make a manifest of the built-in videos."""
+    from actrec.data import synthetic
+
+    manifest = Manifest.read(synthetic.build())
+    _write(with_random_val(manifest) if arguments.val == "random" else manifest, arguments.out)
+    return 0
+
+
+def _write(manifest: Manifest, path: Path, notes: Sequence[str] = ()) -> None:
+    manifest.write(path)
+    _show(manifest, manifest.counts())
+    for note in notes:
+        print(f"note: {printable(note)}")
+    print(f"wrote {printable(str(path))} (digest {manifest.digest})")
 
 
 @_one_line_errors
@@ -128,13 +185,28 @@ def run_check(arguments: argparse.Namespace) -> int:
     manifest = Manifest.read(arguments.manifest)
     counts = manifest.counts()
     _show(manifest, counts)
-    wrong = [
-        f"group {group} is on two sides of a cut that was made here" for group in counts.leaks
-    ] + _changed(manifest, arguments.address)
+    wrong = [f"group {group} is on two sides of a cut that was made here" for group in counts.leaks]
+    if arguments.quick:
+        print("files and near-duplicates: not checked (--quick)")
+    elif not manifest.root.is_dir():
+        wrong.append(f"{manifest.root}: the root is not there")
+    else:
+        wrong += _changed(manifest, arguments.address)
+        wrong += _near_duplicates(manifest, arguments.manifest)
     _list("problems", wrong)
     if not wrong:
         print(f"{printable(str(arguments.manifest))}: good (digest {manifest.digest})")
     return 1 if wrong else 0
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, where that is a terminal; gives what takes the number that are done."""
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def _probe(root: Path, paths: Sequence[str], address: str | None) -> list[Probe | str]:
@@ -142,18 +214,37 @@ def _probe(root: Path, paths: Sequence[str], address: str | None) -> list[Probe 
     from actrec.data.stream import probe_videos
     from actrec.engine.cluster import connect
 
-    console = Console(stderr=True)
-    columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with connect(address), bar as progress:
-        task = progress.add_task("", total=len(paths))
-        return probe_videos(root, paths, lambda done: progress.update(task, completed=done))
+    with connect(address), _progress("decoding", len(paths)) as done:
+        return probe_videos(root, paths, done)
+
+
+def _near_duplicates(manifest: Manifest, path: Path) -> list[str]:
+    """Shows near-duplicates; one line for each pair that a cut made here put on two sides."""
+    from actrec.data.duplicates import find
+
+    with _progress("hashing", len(manifest.table)) as done:
+        pairs = find(manifest, path, done)
+    sides = cut_here(manifest.cut)
+    ours: list[str] = []
+    official: list[str] = []
+    within: list[str] = []
+    for pair in pairs:
+        line = (
+            f"{pair.one} ({pair.splits[0]}), {pair.other} ({pair.splits[1]}): {pair.bits:g} of 64 bits apart"
+        )
+        if pair.splits[0] == pair.splits[1]:
+            within.append(line)
+        else:
+            (ours if sides.issuperset(pair.splits) else official).append(line)
+    _list("near-duplicates in two groups of one split, which a cross-validation would part", within)
+    _list("near-duplicates on two sides, as the official lists have them", official)
+    if not pairs:
+        print("near-duplicates: none")
+    return [f"near-duplicates on two sides of a cut that was made here: {line}" for line in ours]
 
 
 def _changed(manifest: Manifest, address: str | None) -> list[str]:
     """One line for each video that is no longer as the manifest says."""
-    if not manifest.root.is_dir():
-        return [f"{manifest.root}: the root is not there"]
     now = _probe(manifest.root, strings(manifest.table, "path"), address)
     wrong = []
     for row, found in zip(manifest.table.to_pylist(), now, strict=True):
@@ -182,7 +273,9 @@ def _show(manifest: Manifest, counts: Counts) -> None:
     Console().print(table)
     print(f"root {printable(str(manifest.root))}, layout {manifest.layout}")
     made = " and ".join(manifest.cut) or "none"
-    print(f"splits: {manifest.split_source}; cut here by group: {made}; groups: {counts.groups}")
+    blocks = len(set(strings(manifest.table, "block")))
+    within = f" in {blocks} blocks" if blocks > 1 else ""
+    print(f"splits: {manifest.split_source}; cut here: {made}; groups: {counts.groups}{within}")
     _list("videos do not decode", [f"{one.path}: {one.reason}" for one in counts.undecodable])
     official = [group for group in counts.straddling if group not in counts.leaks]
     _list(

@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
-from actrec.data.checks import SCHEMA
+import pyarrow as pa
+
+from actrec.data.checks import SCHEMA, strings
 from actrec.data.layouts import LAYOUTS
-from actrec.data.layouts.base import Listing
+from actrec.data.layouts.base import Listing, Split
 from actrec.data.manifest import Manifest
 from actrec.data.probe import Probe
-from actrec.data.splits import ValCut, complete_splits
+from actrec.data.splits import ValCut, complete_splits, random_val
 from actrec.errors import LayoutError
 from actrec.fields import unknown
 from actrec.files import reason
+from actrec.seeding import numpy_rng
 
 NOTHING = Probe(num_frames=0, fps=0.0, width=0, height=0, seconds=0.0)
 
@@ -95,6 +99,15 @@ def build_manifest(
         for name, value in row.items():
             columns[name].append(value)
     return Manifest.from_columns(root, columns, layout=layout, cut=cut)
+
+
+def with_random_val(manifest: Manifest, seed: int = 0) -> Manifest:
+    """The manifest with train and val cut anew by :func:`~actrec.data.splits.random_val`, which leaks."""
+    given = cast(list[Split], strings(manifest.table, "split"))
+    splits = random_val(manifest.table["label"].to_numpy(), given, numpy_rng(seed, "splits"))
+    index = manifest.table.schema.get_field_index("split")
+    table = manifest.table.set_column(index, "split", pa.array(splits, pa.string()))
+    return Manifest(manifest.root, table, manifest.layout, manifest.cut or ("val",))
 
 
 def read_blocks(path: Path) -> dict[str, str]:

@@ -60,8 +60,7 @@ def count(table: pa.Table, class_names: Sequence[str], cut: tuple[str, ...]) -> 
         for group, splits in sorted(splits_of.items())
         if len(splits) > 1
     }
-    # Validation is cut from train. So with official train and test, a cut of ours parts train from val only.
-    ours = {(): set(), ("val",): {"train", "val"}}.get(cut, set(USED))
+    ours = cut_here(cut)
     return Counts(
         videos=videos,
         undecodable=tuple(undecodable),
@@ -73,3 +72,11 @@ def count(table: pa.Table, class_names: Sequence[str], cut: tuple[str, ...]) -> 
             for split, present in readable.items()
         },
     )
+
+
+def cut_here(cut: tuple[str, ...]) -> set[str]:
+    """The splits that a cut made here parts, of :attr:`~actrec.data.manifest.Manifest.cut`.
+
+    Validation is cut from train. So with official train and test, a cut of ours parts train from val only.
+    """
+    return {(): set[str](), ("val",): {"train", "val"}}.get(cut, set(USED))
