@@ -20,6 +20,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,7 +52,7 @@ _COLUMNS: dict[str, pa.DataType] = {
 }
 _SCHEMA = pa.schema(_COLUMNS)
 _SHARD_BYTES = 64 * 2**20
-_SHARD_VIDEOS = 32
+_SHARD_VIDEOS, _LEAST_VIDEOS, _MANY_SHARDS = 32, 8, 64
 ANY = "any"  # the split of a video that is in every split by turns, over the folds of a cross-validation
 
 UInt8 = npt.NDArray[np.uint8]
@@ -119,11 +120,19 @@ def _decode(video: Video, clip: ClipSpec) -> UInt8:
 
 def cut_into_shards(videos: Sequence[Video], clip: ClipSpec) -> list[tuple[Video, ...]]:
     """Consecutive runs of videos, small enough that a shard is at most about 64 MB and that every core has
-    several to work on."""
+    several to work on: where there are few videos, a shard has as few as 8."""
     frame = clip.height * clip.width * 3
     per_video = max(1, clip.draws if clip.sampling == "random" else clip.clips) * clip.num_frames * frame
-    step = max(1, min(_SHARD_VIDEOS, _SHARD_BYTES // per_video))
+    few = max(_LEAST_VIDEOS, len(videos) // _MANY_SHARDS)
+    step = max(1, min(_SHARD_VIDEOS, _SHARD_BYTES // per_video, few))
     return [tuple(videos[first : first + step]) for first in range(0, len(videos), step)]
+
+
+def size(videos: Sequence[Video], clip: ClipSpec) -> int:
+    """Bytes of the clips of these videos, if all of them decode."""
+    one = {video.split: video for video in videos}
+    clips = {split: len(frames_of(video, clip)) for split, video in one.items()}  # as many whatever the video
+    return prod(_shape(clip)) * sum(clips[video.split] for video in videos)
 
 
 def is_sound(folder: Path, number: int, videos: Sequence[Video], clip: ClipSpec) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,12 +82,33 @@ def is_whole(folder: Path, number: int) -> bool:
         return False
 
 
-def damaged(folder: Path, count: int) -> list[int]:
-    """The numbers of the shards that are missing or not whole, of ``count``. Reads everything, in threads;
-    what is read stays in the page cache for those who come next."""
+def numbers(folder: Path) -> list[int]:
+    """The numbers of the shards that were written to a folder, in ascending order."""
+    return sorted(int(path.stem.removeprefix("shard-")) for path in folder.glob("shard-*.json"))
+
+
+def damaged(folder: Path, numbers: Sequence[int]) -> list[int]:
+    """Which of these shards are missing or not whole. Reads everything, in threads; what is read stays in
+    the page cache for those who come next."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        whole = pool.map(lambda number: is_whole(folder, number), range(count))
-        return [number for number, good in enumerate(whole) if not good]
+        whole = pool.map(lambda number: is_whole(folder, number), numbers)
+        return [number for number, good in zip(numbers, whole, strict=True) if not good]
+
+
+def stored(folder: Path) -> int:
+    """Bytes that the shards in a folder take."""
+    return sum(path.stat().st_size for path in folder.glob("shard-*.npy"))
+
+
+def forget(folder: Path, numbers: Iterable[int]) -> None:
+    """Makes shards count as missing, whatever is there of them.
+
+    Raises:
+        DataError: if the folder cannot be written.
+    """
+    with writing(folder):
+        for number in numbers:
+            entries_path(folder, number).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

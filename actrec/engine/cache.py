@@ -9,19 +9,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.compute as pc
 
-from actrec.data import clipset
+from actrec.data import clipset, shards
 from actrec.data.clip_key import clip_identity
 from actrec.data.clipset import ClipSet, Video
 from actrec.data.decode import resolve
+from actrec.data.local_copy import nearest
 from actrec.data.manifest import Manifest
+from actrec.data.sets import BUDGET, Hold, filling, make_room, room_after_eviction, size_text
 from actrec.data.storage import cache_root as cache_root
 from actrec.data.storage import sizes
 from actrec.data.stream import decode_shards
@@ -143,16 +145,64 @@ def _used(manifest: Manifest) -> list[dict[str, Any]]:
     return rows
 
 
+def bytes_needed(keys: Iterable[ClipKey]) -> int:
+    """What the clips of these keys will take on disk beside what is there already, in bytes, from their
+    shapes alone."""
+    return sum(
+        max(0, clipset.size(key.videos, key.clip) - shards.stored(key.folder))
+        for key in keys
+        if not clipset.is_complete(key.folder)
+    )
+
+
+def choose_feed(
+    needed: int, available: int, earlier: Literal["cache", "stream"] | None
+) -> tuple[Literal["cache", "stream"], str]:
+    """How trials are fed where the user does not say, and why, in a sentence.
+
+    Args:
+        needed: see :func:`bytes_needed`.
+        available: see :func:`actrec.data.sets.room_after_eviction`.
+        earlier: what the study's earlier trials were fed from: later ones must be trained alike.
+    """
+    if earlier:
+        return earlier, f"the {earlier} feeds the trials, as it fed the study's earlier ones"
+    sizes = f"the decoded clips take {size_text(needed)}, and {size_text(available)} can be had on the disk"
+    if needed <= available:
+        return "cache", sizes
+    return "stream", f"{sizes}: they are streamed, decoded anew in every epoch ({BUDGET} sets the budget)"
+
+
+def reserve(keys: Sequence[ClipKey], root: Path, say: Callable[[str], object]) -> list[Hold]:
+    """Holds the sets of these keys and makes room for what they lack; release each when trials are done.
+
+    Raises:
+        DataError: if there is not enough room even then.
+    """
+    holds = [Hold(folder) for folder in dict.fromkeys(key.folder for key in keys)]
+    needed = bytes_needed({key.folder: key for key in keys}.values())
+    if not make_room(root, needed, say):
+        for hold in holds:
+            hold.release()
+        raise DataError(
+            f"the decoded clips need {size_text(needed)} more, but the cache {root} can take "
+            f"{size_text(room_after_eviction(root))}: raise {BUDGET}, free space, or use --stream"
+        )
+    return holds
+
+
 def fill(
     keys: Iterable[ClipKey],
     progress: Callable[[int, int], None] = lambda done, total: None,
     say: Callable[[str], None] = lambda note: None,
 ) -> Filled:
-    """Decodes what is missing of every key, and again what is damaged.
+    """Decodes what is missing of every key, and again what is damaged. Every byte is checked.
+
+    Where another study fills the same key, this one waits and uses what that has decoded.
 
     Args:
         progress: is told (videos done, videos in all).
-        say: is told of damage, in a sentence.
+        say: is told of damage and of waiting, in a sentence.
 
     Raises:
         DataError: if clips cannot be written, a node does not see a video, or no training video decodes.
@@ -162,18 +212,11 @@ def fill(
     decoded = done = 0
     undecodable: dict[str, tuple[str, str, str]] = {}
     for key in keys:
-        clips = _opened(key, say)
-        if clips is None:
-            shards = clipset.cut_into_shards(key.videos, key.clip)
-            clipset.begin(key.folder, key.clip, {"manifest": key.manifest.digest})
-            for fresh, size in decode_shards(key.folder, shards, key.clip):
+        with filling(key.folder, lambda: say("another study is decoding the same clips: waiting for it")):
+            for fresh, size in _fill(key, say):
                 decoded, done = decoded + fresh, done + size
                 progress(done, total)
-            clipset.finish(key.folder, shards)
-            clips = ClipSet.open(key.folder)
-        else:
-            done += len(key.videos)
-            progress(done, total)
+        clips = ClipSet.open(key.folder)
         if not any(len(clips.videos(split)) for split in ("train", clipset.ANY)):
             raise DataError(f"none of {len(clips.labels)} videos decodes: {_first(clips.reasons)}")
         paths = {video.video_id: video.path for video in key.videos}
@@ -183,21 +226,42 @@ def fill(
     return Filled(len(keys), total, decoded, tuple(undecodable.values()))
 
 
-def _opened(key: ClipKey, say: Callable[[str], None]) -> ClipSet | None:
-    """A key's clip set, if it is complete and sound."""
-    if not clipset.is_complete(key.folder):
-        return None
+def _fill(key: ClipKey, say: Callable[[str], None]) -> Iterator[tuple[int, int]]:
+    """Completes one set; yields (videos decoded now, videos) as it goes."""
+    parts = clipset.cut_into_shards(key.videos, key.clip)
+    expected = clipset.is_complete(key.folder)
+    wrong = [
+        number
+        for number in shards.damaged(key.folder, range(len(parts)))
+        if expected or shards.entries_path(key.folder, number).exists()
+    ]
+    if wrong:
+        names = ", ".join(shards.array_path(key.folder, number).name for number in wrong[:3])
+        more = f" and {len(wrong) - 3} more shards" if len(wrong) > 3 else ""
+        say(f"{names}{more} in the clip cache {key.folder}: damaged, so decoded again")
+        shards.forget(key.folder, wrong)
+    elif expected and _opens(key, say):
+        yield 0, len(key.videos)
+        return
+    clipset.begin(key.folder, key.clip, {"manifest": key.manifest.digest})
+    yield from decode_shards(key.folder, parts, key.clip)
+    clipset.finish(key.folder, parts)
+
+
+def _opens(key: ClipKey, say: Callable[[str], None]) -> bool:
+    """Whether a set whose shards are whole can be read."""
     try:
-        return ClipSet.open(key.folder)
+        ClipSet.open(key.folder)
     except DataError as error:
-        say(f"{error.__cause__} in the clip cache {key.folder}: what is damaged is decoded again")
-        return None
+        say(f"{error.__cause__} in the clip cache {key.folder}: it is written again")
+        return False
+    return True
 
 
 @cache
 def open_clips(folder: Path) -> ClipSet:
-    """A complete clip set, opened once a process."""
-    return ClipSet.open(folder)
+    """A complete clip set, opened once a process; on this node's disk where it lies on the network."""
+    return ClipSet.open(nearest(folder))
 
 
 def _first(reasons: Iterable[str]) -> str:

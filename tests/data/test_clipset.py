@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,7 +54,7 @@ def write(folder: Path, videos: list[Video], clip: ClipSpec) -> int:
 def test_what_is_gathered_is_what_decode_gives(videos: list[Video], tmp_path: Path) -> None:
     assert write(tmp_path, videos, CLIP) == 40
     clips = ClipSet.open(tmp_path)
-    assert len(clips.shards.arrays) == 2  # 40 videos in shards of 32: gathering crosses a border
+    assert len(clips.shards.arrays) == 5  # 40 videos in shards of 8: gathering crosses borders
     rows = np.array([39, 0, 33, 31, 32, 0])
     got = clips.gather(rows)
     assert got.shape == (6, 3, 12, 10, 3)
@@ -139,7 +138,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a shard is gone": lambda folder: (folder / "shard-00001.npy").unlink(),
     "a shard is cut short": lambda folder: os.truncate(folder / "shard-00001.npy", 200),
     "a shard is empty": lambda folder: os.truncate(folder / "shard-00001.npy", 0),
-    "a shard is another": lambda folder: shutil.copy(folder / "shard-00000.npy", folder / "shard-00001.npy"),
+    "a shard is another": lambda folder: np.save(
+        folder / "shard-00001.npy", np.zeros((3, 3, 12, 10, 3), np.uint8)
+    ),
     "the index is garbage": lambda folder: (folder / "index.parquet").write_bytes(b"PAR1 and nothing"),
     "the index is another": lambda folder: pq.write_table(pa.table({"a": [1]}), folder / "index.parquet"),
     "the meta is gone": lambda folder: (folder / "meta.json").unlink(),
@@ -229,5 +230,21 @@ def test_shards_are_small_and_many(videos: list[Video]) -> None:
     # 64 MiB / (16 × 112 × 112 × 3 bytes) = 111.4 clips, but at most 32 videos; at 8 clips a video, 13 videos.
     one = ClipSpec(sampling="uniform", num_frames=16, height=112, width=112)
     many = ClipSpec(sampling="clips", clips=8, num_frames=16, height=112, width=112)
-    assert [len(part) for part in clipset.cut_into_shards(videos, one)] == [32, 8]
-    assert [len(part) for part in clipset.cut_into_shards(videos, many)] == [13, 13, 13, 1]
+    plenty = videos * 60  # 2400 ≥ 64 shards of 32
+    assert {len(part) for part in clipset.cut_into_shards(plenty, one)} == {32}
+    assert [len(part) for part in clipset.cut_into_shards(plenty, many)] == [13] * 184 + [8]
+    # Few videos: 64 shards, if each has 8.
+    assert [len(part) for part in clipset.cut_into_shards(videos * 16, one)] == [10] * 64
+    assert [len(part) for part in clipset.cut_into_shards(videos, one)] == [8] * 5
+
+
+def test_the_size_of_a_set_is_known_before_it_is_decoded(videos: list[Video], tmp_path: Path) -> None:
+    for name, clip in {
+        "uniform": CLIP,
+        "middle": dataclasses.replace(CLIP, sampling="middle"),
+        "draws": dataclasses.replace(CLIP, sampling="random", draws=3),
+        "clips": dataclasses.replace(CLIP, sampling="clips", clips=2),
+    }.items():
+        write(tmp_path / name, videos, clip)
+        stored = ClipSet.open(tmp_path / name).shards
+        assert clipset.size(videos, clip) == sum(array.nbytes for array in stored.arrays)

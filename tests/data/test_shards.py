@@ -45,17 +45,17 @@ def test_what_is_gathered_is_what_was_written(tmp_path: Path, dtype: npt.DTypeLi
 
 def test_a_wrong_byte_anywhere_is_noticed_in_exactly_its_shard(tmp_path: Path) -> None:
     filled(tmp_path, (4, 2, 5))
-    assert shards.damaged(tmp_path, 3) == []
+    assert shards.damaged(tmp_path, range(3)) == []
     path = shards.array_path(tmp_path, 1)
     size, whole = path.stat().st_size, path.read_bytes()
     for at in (size - 2 * 3 * 5 * 4, size - 1):  # its first byte of data, and its last
         flip_byte(path, at)
         assert shards.is_sound(tmp_path, 1, 2, np.float32, (3, 5)), "its length and header are right"
-        assert shards.damaged(tmp_path, 3) == [1]
+        assert shards.damaged(tmp_path, range(3)) == [1]
         path.write_bytes(whole)
     shards.entries_path(tmp_path, 2).unlink()
     shards.array_path(tmp_path, 0).unlink()
-    assert shards.damaged(tmp_path, 4) == [0, 2, 3]
+    assert shards.damaged(tmp_path, range(4)) == [0, 2, 3]
 
 
 def test_a_shard_of_another_length_dtype_or_shape_is_not_the_one_that_was_asked_for(tmp_path: Path) -> None:

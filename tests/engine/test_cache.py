@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import ray
 
-from actrec.data import clipset, storage
+from actrec.data import clipset, shards, storage
 from actrec.data.clipset import ClipSet
 from actrec.data.decode import resolve
 from actrec.data.manifest import Manifest
+from actrec.data.sets import Hold
 from actrec.data.stream import decode_shards, guarded
-from actrec.engine.cache import clip_keys, fill, videos_of
+from actrec.engine.cache import bytes_needed, choose_feed, clip_keys, fill, reserve, videos_of
 from actrec.errors import DataError, DecodeError
 from actrec.spec import TrialSpec, override
 from actrec.study.factors import Study
@@ -131,7 +132,7 @@ def test_a_fill_decodes_once_and_what_is_damaged_again(
     os.truncate(key.folder / "shard-00000.npy", len(whole) - 1)
     notes: list[str] = []
     repaired = fill([key], say=notes.append)
-    assert (repaired.decoded, repaired.undecodable) == (32, first.undecodable)  # one shard of the two
+    assert (repaired.decoded, repaired.undecodable) == (8, first.undecodable)  # one shard of the six
     assert (key.folder / "shard-00000.npy").read_bytes() == whole
     (note,) = notes
     assert "shard-00000.npy" in note
@@ -139,16 +140,87 @@ def test_a_fill_decodes_once_and_what_is_damaged_again(
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_two_fills_of_one_key_at_the_same_time_end_with_one_set(
+def test_one_wrong_byte_costs_one_shard(manifest: Manifest, base: TrialSpec, tmp_path: Path) -> None:
+    key = clip_keys(manifest, [base], tmp_path)[0]
+    fill([key])
+    before = {path.name: path.stat().st_mtime_ns for path in key.folder.glob("shard-*.npy")}
+    path = key.folder / "shard-00002.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    notes: list[str] = []
+    assert fill([key], say=notes.append).decoded == 8
+    assert path.read_bytes() == whole
+    after = {path.name: path.stat().st_mtime_ns for path in key.folder.glob("shard-*.npy")}
+    assert [name for name in before if before[name] != after[name]] == ["shard-00002.npy"]
+    assert notes == [f"shard-00002.npy in the clip cache {key.folder}: damaged, so decoded again"]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_two_fills_of_one_key_at_the_same_time_decode_it_once(
     manifest: Manifest, base: TrialSpec, tmp_path: Path
 ) -> None:
     key = clip_keys(manifest, [base], tmp_path)[0]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: fill([key]), range(2)))
+        filled = list(pool.map(lambda _: fill([key]), range(2)))
+    assert sorted(one.decoded for one in filled) == [0, len(key.videos)]
     clips = ClipSet.open(key.folder)
     for row in (0, 31, len(key.videos) - 1):
         expected = clipset.decode_video(key.videos[row], key.clip)
         np.testing.assert_array_equal(clips.gather(clips.first[row : row + 1]), expected)
+
+
+def test_what_clips_will_take_is_known_before_they_are_decoded(
+    manifest: Manifest, base: TrialSpec, tmp_path: Path
+) -> None:
+    key = clip_keys(manifest, [base], tmp_path)[0]
+    assert bytes_needed([key]) == len(key.videos) * 2 * 8 * 8 * 3
+    parts = clipset.cut_into_shards(key.videos, key.clip)
+    clipset.begin(key.folder, key.clip, {})
+    clipset.write_shard(key.folder, 0, parts[0], key.clip)
+    left = sum(len(part) for part in parts[1:]) * 2 * 8 * 8 * 3
+    assert bytes_needed([key]) == pytest.approx(left, abs=128)  # a header
+    for number, videos in enumerate(parts):
+        clipset.write_shard(key.folder, number, videos, key.clip)
+    clipset.finish(key.folder, parts)
+    assert bytes_needed([key]) == 0
+
+
+def test_room_is_made_of_sets_that_no_study_holds(
+    manifest: Manifest, base: TrialSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = clip_keys(manifest, [base], tmp_path)[0]
+    old, held = tmp_path / "clips" / "old", tmp_path / "features" / "held"
+    for folder in (old, held):
+        shards.write(folder, 0, np.zeros(10_000, np.uint8), [])
+    other = Hold(held)
+    needed = bytes_needed([key])
+    monkeypatch.setenv("ACTREC_CACHE_BUDGET", str(21_000 + needed))
+    for hold in reserve([key, key], tmp_path, pytest.fail):
+        hold.release()
+    monkeypatch.setenv("ACTREC_CACHE_BUDGET", str(11_000 + needed))
+    said: list[str] = []
+    holds = reserve([key], tmp_path, said.append)
+    assert not old.exists()
+    assert len(said) == 1
+    for hold in holds:
+        hold.release()
+    monkeypatch.setenv("ACTREC_CACHE_BUDGET", str(9_000 + needed))
+    with pytest.raises(
+        DataError, match=r"need .* more, but the cache .* can take .*: raise ACTREC_CACHE_BUDGET"
+    ):
+        reserve([key], tmp_path, pytest.fail)
+    assert held.exists()
+    other.release()
+
+
+def test_clips_are_streamed_where_they_cannot_be_kept_and_as_before_in_any_case() -> None:
+    assert choose_feed(100, 100, None)[0] == "cache"
+    feed, why = choose_feed(3 * 10**9, 10**9, None)
+    assert feed == "stream"
+    assert "3 GB" in why
+    assert "1 GB" in why
+    assert choose_feed(3 * 10**9, 10**9, "cache")[0] == "cache"
+    assert choose_feed(1, 10**9, "stream")[0] == "stream"
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -1,0 +1,242 @@
+"""The sets of a cache: which there are, who uses them, and which go when room is needed.
+
+A set is a folder ``<root>/clips/<key>`` or ``<root>/features/<key>``. Who uses one holds a shared lock on it,
+which ends with its process however that ends; eviction takes the lock exclusively, or leaves the set alone.
+On a file system without locks sets are used all the same, and none is evicted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from actrec.data.storage import discard_stale
+from actrec.errors import DataError
+from actrec.files import ASIDE, discard
+
+KINDS = ("clips", "features")
+HELD = ".held"  # a lock file; its time is the set's last use
+BUDGET = "ACTREC_CACHE_BUDGET"
+FREE = 0.1  # of the disk, left free where there is no budget
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True, slots=True)
+class CachedSet:
+    """One set on disk.
+
+    Attributes:
+        size: bytes.
+        used: when it was last held, in seconds since the epoch.
+    """
+
+    folder: Path
+    size: int
+    used: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+
+class Hold:
+    """A use of a set: while it lasts, the set is not evicted. Makes the folder.
+
+    Raises:
+        DataError: if the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._lock = _shared(folder)
+            while self._lock is None:  # evicted meanwhile
+                self._lock = _shared(folder)
+            os.utime(self._lock)
+        except OSError as error:
+            raise DataError(f"cannot write the cache {folder}: {error.strerror or error}") from error
+
+    def release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+@contextmanager
+def filling(folder: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """The right to write to a set, one process at a time; ``waiting`` is called if another has it.
+
+    Its lock lies beside the set: one inside would be evicted with it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder.parent / f".filling-{folder.name}", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if not _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            waiting()
+            _flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process holds a set."""
+    with _locked(folder) as ours:
+        return not ours
+
+
+def cached_sets(root: Path) -> list[CachedSet]:
+    """The sets under ``root``, the one that was used longest ago first."""
+    folders = [folder for kind in KINDS for folder in (root / kind).glob("[!.]*") if folder.is_dir()]
+    return sorted(map(_measured, folders), key=lambda found: (found.used, found.name))
+
+
+def room(root: Path) -> int:
+    """Bytes that the cache may still take: of its budget, or of the disk less a tenth that stays free.
+
+    Raises:
+        DataError: if ``ACTREC_CACHE_BUDGET`` is no amount.
+    """
+    disk = shutil.disk_usage(_existing(root))
+    given = os.environ.get(BUDGET)
+    if not given:
+        return max(0, int(disk.free - FREE * disk.total))
+    used = sum(found.size for found in cached_sets(root))
+    return max(0, min(disk.free, parse_size(given, BUDGET) - used))
+
+
+def room_after_eviction(root: Path, keep: frozenset[Path] = frozenset()) -> int:
+    """What :func:`make_room` could come to. ``keep``: folders that it may not touch."""
+    return room(root) + sum(
+        found.size for found in cached_sets(root) if found.folder not in keep and not in_use(found.folder)
+    )
+
+
+def make_room(root: Path, needed: int, say: Callable[[str], object] = lambda note: None) -> bool:
+    """Evicts the sets that were used longest ago until ``needed`` bytes fit; tells whether they do.
+
+    Sets that are held stay. If the rest would not do, nothing goes.
+    """
+    if needed <= (there := room(root)):
+        return True
+    if needed > room_after_eviction(root):
+        return False
+    evicted = []
+    for found in cached_sets(root):
+        if there >= needed:
+            break
+        if evict(found.folder):
+            evicted.append(found)
+            there = room(root)
+    if evicted:
+        freed = size_text(sum(found.size for found in evicted))
+        say(
+            f"made room in the cache {root}: {len(evicted)} set(s) of {freed} that were used longest ago went"
+        )
+    return there >= needed
+
+
+def prune(root: Path, budget: int) -> list[CachedSet]:
+    """Evicts the sets that were used longest ago until all take at most ``budget`` bytes; returns them."""
+    sets, gone = cached_sets(root), []
+    total = sum(found.size for found in sets)
+    for found in sets:
+        if total <= budget:
+            break
+        if evict(found.folder):
+            gone.append(found)
+            total -= found.size
+    return gone
+
+
+def evict(folder: Path) -> bool:
+    """Removes a set, unless it is held; tells whether it did."""
+    with _locked(folder) as ours:
+        if ours:
+            aside = folder.parent / f"{ASIDE}{folder.name}-{os.getpid()}"
+            with suppress(OSError):
+                folder.rename(aside)  # gone at once for those who look for it
+            discard(aside)
+    discard_stale(folder.parent, f"{ASIDE}*")
+    return ours and not folder.exists()
+
+
+def parse_size(text: str, what: str) -> int:
+    """``"200GB"`` → bytes; K, M, G, T and decimals are understood.
+
+    Raises:
+        DataError: if it is no amount; names ``what`` was given.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE)
+    if not found:
+        raise DataError(f"{what}={text!r}: must be an amount such as 200GB, 1.5TB or 500MB")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def size_text(size: float) -> str:
+    """Bytes as a person reads them: ``3.2 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def _shared(folder: Path) -> int | None:
+    """A shared lock on a set; None if it was evicted before the lock was got."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = os.open(folder / HELD, os.O_RDWR | os.O_CREAT, 0o666)
+    except FileNotFoundError:
+        return None
+    _flock(lock, fcntl.LOCK_SH)
+    try:
+        if os.path.samestat((folder / HELD).stat(), os.fstat(lock)):
+            return lock
+    except FileNotFoundError:
+        pass
+    os.close(lock)
+    return None
+
+
+def _measured(folder: Path) -> CachedSet:
+    size = used = 0.0
+    with suppress(OSError):
+        used = folder.stat().st_mtime
+        for entry in os.scandir(folder):
+            size += entry.stat().st_size
+            used = entry.stat().st_mtime if entry.name == HELD else used
+    return CachedSet(folder, int(size), used)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Takes a set's lock exclusively if nobody holds it."""
+    try:
+        lock = os.open(folder / HELD, os.O_RDWR)
+    except OSError as error:
+        yield isinstance(error, FileNotFoundError)  # never held
+        return
+    try:
+        yield _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(lock)
+
+
+def _flock(lock: int, how: int) -> bool:
+    """Whether the lock was got; not where another has it, or where the file system knows no locks."""
+    try:
+        fcntl.flock(lock, how)
+    except OSError:
+        return False
+    return True
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.parents) if parent.exists())

@@ -1,0 +1,117 @@
+"""Which sets of a cache go, and which stay."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actrec.data import sets
+from actrec.data.sets import Hold, cached_sets, evict, make_room, parse_size, prune, room, size_text
+from actrec.errors import DataError
+
+KEYS = ("clips/a", "features/b", "clips/c", "clips/d")  # in order of their use
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four sets of 1000 bytes, and a budget of 5000."""
+    for used, key in enumerate(KEYS):
+        folder = tmp_path / key
+        folder.mkdir(parents=True)
+        (folder / "shard-00000.npy").write_bytes(bytes(1000))
+        Hold(folder).release()
+        os.utime(folder / sets.HELD, (used, used))
+    monkeypatch.setenv(sets.BUDGET, "5kB")
+    return tmp_path
+
+
+def names(root: Path) -> list[str]:
+    return [found.name for found in cached_sets(root)]
+
+
+def test_the_sets_that_were_used_longest_ago_go_first(root: Path) -> None:
+    assert names(root) == list(KEYS)
+    assert room(root) == 1000
+    said: list[str] = []
+    assert make_room(root, 1000, said.append)
+    assert (names(root), said) == (list(KEYS), [])
+    assert make_room(root, 2500, said.append)  # 1500 more than there is: two sets
+    assert names(root) == ["clips/c", "clips/d"]
+    (line,) = said
+    assert "2 set(s) of 2 kB" in line
+
+
+def test_using_a_set_makes_it_the_last_to_go(root: Path) -> None:
+    Hold(root / "clips/a").release()
+    assert names(root) == ["features/b", "clips/c", "clips/d", "clips/a"]
+
+
+def test_a_set_that_is_held_is_not_evicted(root: Path) -> None:
+    hold = Hold(root / "clips/a")
+    os.utime(root / "clips/a" / sets.HELD, (0, 0))
+    assert not evict(root / "clips/a")
+    assert make_room(root, 2500)
+    assert names(root) == ["clips/a", "clips/d"]
+    assert [found.name for found in prune(root, 0)] == ["clips/d"]
+    hold.release()
+    assert [found.name for found in prune(root, 0)] == ["clips/a"]
+
+
+def test_a_set_is_free_again_when_the_process_that_held_it_is_killed(root: Path) -> None:
+    code = "import sys, pathlib; from actrec.data.sets import Hold\n"
+    code += "hold = Hold(pathlib.Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(root / "clips/a")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert sets.in_use(root / "clips/a")
+        holder.kill()
+        holder.wait()
+    assert evict(root / "clips/a")
+
+
+def test_nothing_goes_if_it_would_not_be_enough(root: Path) -> None:
+    assert sets.room_after_eviction(root) == 5000
+    assert sets.room_after_eviction(root, keep=frozenset({root / "clips/c"})) == 4000
+    assert not make_room(root, 5001)
+    assert names(root) == list(KEYS)
+
+
+def test_holding_a_set_that_was_evicted_makes_a_new_one(root: Path) -> None:
+    Hold(root / "clips/a").release()
+    assert evict(root / "clips/a")
+    hold = Hold(root / "clips/a")
+    assert sets.in_use(root / "clips/a")
+    assert not (root / "clips/a" / "shard-00000.npy").exists()
+    hold.release()
+
+
+def test_without_a_budget_a_tenth_of_the_disk_stays_free(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(sets.BUDGET)
+    disk = shutil.disk_usage(root)
+    # Others write to this disk meanwhile: to a gigabyte.
+    assert room(root) == pytest.approx(max(0, disk.free - disk.total / 10), abs=1e9)
+    assert room(root / "not" / "made" / "yet") == pytest.approx(room(root), abs=1e9)
+
+
+def test_amounts_are_read_and_written_as_people_do(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    for text, size in {"200GB": 200e9, "1.5 TB": 1.5e12, "500m": 5e8, "12": 12, "0kB": 0}.items():
+        assert parse_size(text, "--budget") == size
+    for text in ("", "much", "-1GB", "GB", "1PB", "1,5GB"):
+        with pytest.raises(DataError, match=r"--budget='.*': must be an amount such as 200GB"):
+            parse_size(text, "--budget")
+    assert [size_text(size) for size in (0, 999, 1000, 2.5e9, 1.2e15)] == [
+        "0 B",
+        "999 B",
+        "1 kB",
+        "2.5 GB",
+        "1.2e+03 TB",
+    ]
+    monkeypatch.setenv(sets.BUDGET, "much")
+    with pytest.raises(DataError, match="ACTREC_CACHE_BUDGET='much'"):
+        room(root)
