@@ -17,15 +17,16 @@ from ray.tune.error import TuneError
 
 from actrec.data import synthetic
 from actrec.data.manifest import Manifest
-from actrec.engine import cache
+from actrec.engine import cache, features, sharing
 from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster, check_shared, connect
+from actrec.engine.outcomes import read_outcomes
 from actrec.engine.placement import Allocation, allocate
 from actrec.engine.progress import Display
 from actrec.engine.provenance import hardware, joined_record, launch_record, plan_record, run_record
 from actrec.engine.stream import Stream
 from actrec.engine.sweep import Conditions, Sweep
-from actrec.errors import ActrecError, DataError, EngineError, StudyError
+from actrec.errors import ActrecError, DataError, EngineError, PlacementError, StudyError
 from actrec.results import parquet
 from actrec.results.files import write_json
 from actrec.results.ledger import Ledger
@@ -34,6 +35,7 @@ from actrec.spec import override
 from actrec.stats.effects import effects
 from actrec.study.factors import Study
 from actrec.study.plan import Trial, plan
+from actrec.training.learner import PLAIN, Modes
 
 BUILTIN = "builtin"
 
@@ -42,7 +44,8 @@ BUILTIN = "builtin"
 class RunOptions:
     """How a study is run.
 
-    What changes how trials are trained (workers, device, stream) must stay the same over a study's launches.
+    What changes how trials are trained (workers, device, stream, modes) must stay the same over a study's
+    launches.
 
     Attributes:
         out: the study's folder.
@@ -51,6 +54,8 @@ class RunOptions:
         workers, gpus_per_worker, max_concurrent: see :func:`actrec.engine.placement.allocate`.
         address: of a Ray cluster; see :func:`actrec.engine.cluster.connect`.
         stream: decode in every epoch anew instead of keeping clips.
+        share: compute what frozen stages make of each clip once for all epochs and trials.
+        modes: how the arithmetic is carried out.
         max_failures: lost workers that a trial survives before it counts as failed.
         checkpoint_s: see :class:`~actrec.engine.worker.Station`.
     """
@@ -63,18 +68,22 @@ class RunOptions:
     max_concurrent: int | None = None
     address: str | None = None
     stream: bool = False
+    share: bool = True
+    modes: Modes = PLAIN
     max_failures: int = 3
     checkpoint_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to: trials planned, and in the ledger as ok and failed, and what was decoded now."""
+    """What a run came to: trials planned, and in the ledger as ok and failed; what was decoded now, and how
+    many clips were sent through shared frozen stages now."""
 
     planned: int
     ok: int
     failed: int
     filled: Filled
+    prefix_forwards: int = 0
 
     @property
     def missing(self) -> int:
@@ -183,6 +192,16 @@ def _check_splits(manifest: Manifest) -> None:
             )
 
 
+def _check_modes(options: RunOptions, allocation: Allocation) -> None:
+    """Torch synchronises batch statistics between GPUs alone."""
+    if options.modes.sync_batchnorm and (allocation.workers < 2 or not allocation.gpus_per_worker):
+        device = "GPU" if allocation.gpus_per_worker else "CPU"
+        raise PlacementError(
+            f"--sync-batchnorm with {allocation.workers} worker(s) a trial, each on a {device}: it needs "
+            "--workers-per-trial of 2 or more, and a GPU for each (torch has none for CPUs)"
+        )
+
+
 @dataclass
 class _Launch:
     """One launch of a study: the pieces that its steps share, and what it has to say of itself."""
@@ -199,6 +218,7 @@ class _Launch:
     def __post_init__(self) -> None:
         self._started = time.monotonic()
         self._filled = Filled(0, 0, 0, ())
+        self._prefix_forwards = 0
         self._earlier = read_record(self.options.out)
         self._record: dict[str, Any] = {}
 
@@ -212,7 +232,8 @@ class _Launch:
             trials=len(pending),
             stream=self.options.stream,
         )
-        conditions = Conditions.of(allocation, stream=self.options.stream)
+        _check_modes(self.options, allocation)
+        conditions = Conditions.of(allocation, self.options.modes, stream=self.options.stream)
         self._check_conditions(conditions)
         self.display.say(f"Ray: {cluster}; trials: {allocation}")
         self._record = run_record() | {"hardware": hardware(cluster.nodes[: cluster.up], str(allocation))}
@@ -221,7 +242,9 @@ class _Launch:
         check_shared([self.options.out.absolute(), cache.cache_root()])
         streams = self._decode(pending)
         self._write_record()  # so that what was decoded is known, whatever happens next
-        self._train(pending, allocation, conditions, streams)
+        shared = self._share(cluster, pending, allocation)
+        self._write_record()
+        self._train(pending, allocation, conditions, streams, shared)
 
     def conclude(self) -> Outcome:
         """Folds the ledger, and writes effects and provenance."""
@@ -229,7 +252,7 @@ class _Launch:
         rows = self._write_effects()
         self._write_record(ended=True)
         ok = sum(row["status"] == OK for row in rows)
-        return Outcome(len(self.trials), ok, len(rows) - ok, self._filled)
+        return Outcome(len(self.trials), ok, len(rows) - ok, self._filled, self._prefix_forwards)
 
     def _write_effects(self) -> list[dict[str, Any]]:
         """Writes effects.parquet; returns the rows of the planned trials that are done."""
@@ -239,7 +262,15 @@ class _Launch:
             row | {"arm": planned[row["trial_id"]].arm, "seed": planned[row["trial_id"]].seed}
             for row in self.ledger.read("trials", trial_ids=planned.keys()).to_pylist()
         ]
-        found = [dataclasses.asdict(effect) for effect in effects(rows, self.study.arms)]
+        cells = {row["trial_id"]: (row["arm"], row["seed"]) for row in rows}
+        judged = effects(
+            rows,
+            self.study.arms,
+            outcomes=read_outcomes(self.ledger, cells),
+            metric=self.study.metric,
+            margin=self.study.margin,
+        )
+        found = [dataclasses.asdict(effect) for effect in judged]
         parquet.replace(self.options.out / "effects.parquet", table("effects", found))
         return rows
 
@@ -248,7 +279,7 @@ class _Launch:
         columns = ["trial_id", *(field.name for field in dataclasses.fields(Conditions))]
         for row in self.ledger.read("trials", columns=columns).to_pylist():
             earlier = Conditions(**{name: row[name] for name in columns[1:]})
-            if row["trial_id"] in self.keys and earlier != conditions and earlier.workers is not None:
+            if row["trial_id"] in self.keys and earlier.contradicts(conditions):
                 raise StudyError(
                     f"earlier trials of {self.study.name!r} were trained with {earlier}, now it would be "
                     f"{conditions}: their results cannot be compared; use the same options, or --fresh"
@@ -275,12 +306,35 @@ class _Launch:
         )
         return {}
 
+    def _share(
+        self, cluster: Cluster, pending: Sequence[Trial], allocation: Allocation
+    ) -> Mapping[str, Path]:
+        """Computes what trials share of their frozen stages: trial id → the features that it trains on."""
+        if not self.options.share:
+            return {}
+        wanted = {trial.trial_id for trial in pending}
+        found = sharing.find(self.trials, self.keys, "cuda" if allocation.gpus_per_worker else "cpu")
+        found = [one for one in found if not wanted.isdisjoint(trial.trial_id for trial in one.trials)]
+        if found and self.options.stream:
+            names = ", ".join(dict.fromkeys(one.name for one in found))
+            self.display.say(f"note: with --stream, {names} are computed anew in every epoch of every trial")
+            return {}
+        chosen, lines = sharing.decide(found, self.keys)
+        for line in lines:
+            self.display.say(line)
+        for clips, total in features.compute(chosen, allocation, cluster.nodes):
+            self._prefix_forwards += clips
+            self.display.update("clips through frozen stages", self._prefix_forwards, total)
+        self._record["sharing"] = {"lines": lines, "prefix_forwards": self._prefix_forwards}
+        return {trial.trial_id: one.folder for one in chosen for trial in one.trials}
+
     def _train(
         self,
         pending: Sequence[Trial],
         allocation: Allocation,
         conditions: Conditions,
         streams: Mapping[Path, Stream],
+        shared: Mapping[str, Path],
     ) -> None:
         sweep = Sweep(
             study=self.study.name,
@@ -289,11 +343,13 @@ class _Launch:
             token=self.token,
             allocation=allocation,
             conditions=conditions,
+            modes=self.options.modes,
             display=self.display,
             max_failures=self.options.max_failures,
             checkpoint_s=self.options.checkpoint_s,
         )
-        seen = sweep.run(pending, self.keys, streams, already=len(self.trials) - len(pending))
+        already = len(self.trials) - len(pending)
+        seen = sweep.run(pending, self.keys, streams, shared, already=already)
         paths = {video.video_id: video.path for stream in streams.values() for video in stream.videos}
         self._filled = dataclasses.replace(
             self._filled,

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,6 +26,7 @@ from actrec.engine.worker import RunEpoch, Station
 from actrec.errors import LedgerError
 from actrec.results.ledger import Ledger
 from actrec.study.plan import Trial
+from actrec.training.learner import Modes
 
 SCRATCH = ".ray"  # what Tune and Train note for themselves; of no use afterwards
 
@@ -35,20 +36,30 @@ class Conditions:
     """How trials are trained, beside their specification: the same for all that are compared.
 
     Several workers draw dropout and augmentation from generators of their own and normalise over their own
-    part of a batch; a stream has another order; a GPU another arithmetic. None in rows that do not say.
+    part of a batch; a stream has another order; a GPU or a compiler another arithmetic. None in rows that do
+    not say.
     """
 
     workers: int | None
     device: Literal["cpu", "cuda"] | None
     feed: Literal["cache", "stream"] | None
+    compiled: bool | None
+    sync_batchnorm: bool | None
 
     @classmethod
-    def of(cls, allocation: Allocation, *, stream: bool) -> Self:
+    def of(cls, allocation: Allocation, modes: Modes, *, stream: bool) -> Self:
         device: Literal["cpu", "cuda"] = "cuda" if allocation.gpus_per_worker else "cpu"
-        return cls(allocation.workers, device, "stream" if stream else "cache")
+        feed: Literal["cache", "stream"] = "stream" if stream else "cache"
+        return cls(allocation.workers, device, feed, modes.compiled, modes.sync_batchnorm)
+
+    def contradicts(self, other: Conditions) -> bool:
+        """Whether both say something, and not the same."""
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return any(one != another for one, another in pairs if one is not None and another is not None)
 
     def __str__(self) -> str:
-        return f"{self.workers} worker(s) on {self.device} from the {self.feed}"
+        modes = ", compiled" * bool(self.compiled) + ", synchronised BatchNorm" * bool(self.sync_batchnorm)
+        return f"{self.workers} worker(s) on {self.device} from the {self.feed}{modes}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +72,7 @@ class Sweep:
     token: str
     allocation: Allocation
     conditions: Conditions
+    modes: Modes
     display: Display
     max_failures: int
     checkpoint_s: float
@@ -70,16 +82,17 @@ class Sweep:
         trials: Sequence[Trial],
         keys: Mapping[str, ClipKey],
         streams: Mapping[Path, Stream],
+        features: Mapping[str, Path],
         *,
         already: int,
     ) -> Recorder:
-        """Trains ``trials``; ``already`` others of the study are done.
+        """Trains ``trials``; ``already`` others of the study are done. ``features``: see :class:`RunEpoch`.
 
         Raises:
             LedgerError, WorkerLostError: what ended the sweep early.
             KeyboardInterrupt: after Ctrl-C, once Tune has stopped.
         """
-        station = Station(self.folder, self.token, self.allocation.threads, self.checkpoint_s)
+        station = Station(self.folder, self.token, self.allocation.threads, self.checkpoint_s, self.modes)
         grouped = self.allocation.workers > 1
         registry: Any = ray.remote(GroupRegistry).options(num_cpus=0).remote() if grouped else None
         epochs = {trial.trial_id: trial.spec.optim.epochs for trial in trials}
@@ -95,6 +108,7 @@ class Sweep:
                 keys[trial.trial_id].folder,
                 keys[trial.trial_id].manifest.class_names,
                 keys[trial.trial_id].splits,
+                features.get(trial.trial_id),
             )
             for trial in trials
         }

@@ -13,6 +13,7 @@ from ray import tune
 from ray.actor import ActorHandle
 
 from actrec.engine.cache import open_clips
+from actrec.engine.features import open_features
 from actrec.engine.fleet import Fleet, Handler
 from actrec.engine.mailbox import Post
 from actrec.engine.placement import Allocation
@@ -20,6 +21,7 @@ from actrec.engine.stream import Stream
 from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, Worker
 from actrec.training.feed import CachedFeed, task_of
 
+AHEAD = 2  # batches that are gathered while a GPU computes
 # Keys of a Tune result, beside plain numbers.
 RESULT, FAILURE, UNDECODABLE = "actrec_result", "actrec_failure", "actrec_undecodable"
 
@@ -60,10 +62,13 @@ class WorkerSetup:
             clips = open_clips(command.clips)
             if command.splits:
                 clips = clips.with_splits(command.splits)
+            features = open_features(command.features) if command.features else None
             return Source(
-                CachedFeed(clips, rank, world_size),
+                CachedFeed(clips, rank, world_size, features, AHEAD if self.gpu else 0, pinned=self.gpu),
                 task_of(clips, command.class_names),
                 dict(zip(clips.video_ids, clips.groups, strict=True)),
+                first=features.stages if features else 0,
+                prefix=features.folder.name if features else "",
             )
 
         return Worker(

@@ -23,6 +23,7 @@ from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec
 from actrec.training.batch import Batch
 from actrec.training.feed import Feed
+from actrec.training.learner import PLAIN, Modes
 from actrec.training.tally import Tally
 from actrec.training.task import Task
 from actrec.training.trial import TrialRun
@@ -47,7 +48,8 @@ class Failure:
 class RunEpoch:
     """The command: train one more epoch of this trial, and test it if that was its last.
 
-    ``clips`` is the folder of its clip set; ``splits`` those of its fold, video id → split, where it has one.
+    ``clips`` is the folder of its clip set; ``splits`` those of its fold, video id → split, where it has one;
+    ``features`` the folder of what its frozen prefix makes of the clips, if it trains on that.
     """
 
     trial_id: str
@@ -55,6 +57,7 @@ class RunEpoch:
     clips: Path
     class_names: tuple[str, ...]
     splits: Mapping[str, str] = field(default_factory=dict)
+    features: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,18 @@ class EpochDone:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a trial's batches come from on one worker, and the group of each of its test videos."""
+    """Where a trial's batches come from on one worker, and the group of each of its test videos.
+
+    Attributes:
+        first: the stage of the model that the batches go to: 0, or what comes after a shared prefix.
+        prefix: the key of that.
+    """
 
     feed: Feed
     task: Task
     groups: Mapping[str, str]
+    first: int = 0
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,7 @@ class Station:
     token: str
     threads: int = 1
     checkpoint_s: float = 10.0
+    modes: Modes = PLAIN
 
     def checkpoint(self, trial_id: str) -> Path:
         return self.folder / "checkpoints" / trial_id
@@ -204,6 +215,8 @@ class Worker:
             device=self._device,
             rank=self._rank,
             world_size=self._world_size,
+            first=source.first,
+            modes=self._station.modes,
         )
         run.load(self._station.checkpoint(command.trial_id))
         return _Current(command.trial_id, run, source, started=time.time(), saved=time.monotonic())
@@ -287,6 +300,8 @@ def _result(current: _Current, test: Tally) -> TrialResult:
         "clips_trained": sum(stats.train.clips for stats in run.history),
         "seconds": time.time() - current.started,
         "host": platform.node(),
+        "shared_stages": current.source.first,
+        "prefix": current.source.prefix,
     }
     epochs = [
         {"epoch": stats.epoch, "split": split, "metric": name, "value": value}

@@ -1,7 +1,8 @@
 """The tables of a study's folder. Everything that a report shows comes from these and nothing else.
 
 ``trials`` one row a trial · ``epochs`` one row a metric of a split after an epoch · ``predictions`` one row a
-test video of a trial · ``effects`` one row a metric of an arm.
+test video of a trial · ``effects`` one row a metric of an arm · ``contrasts`` one row a metric of a main
+effect or two-way interaction, in factorial studies.
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ TABLES: dict[str, pa.Schema] = {
             "workers": pa.int64(),  # that shared the trial
             "device": pa.string(),  # cpu or cuda
             "feed": pa.string(),  # cache or stream
+            "compiled": pa.bool_(),  # by torch.compile
+            "sync_batchnorm": pa.bool_(),
+            "shared_stages": pa.int64(),  # leading ones whose output was computed once for several trials
+            "prefix": pa.string(),  # which output; empty where none is shared
             "fold": pa.int64(),  # 0 where there is no cross-validation
         },
     ),
@@ -99,6 +104,38 @@ TABLES: dict[str, pa.Schema] = {
             "p_adjusted": pa.float64(),
             "verdict": pa.string(),
             "n_failed": pa.int64(),
+            "se": pa.float64(),
+            "df": pa.float64(),
+            "low_simultaneous": pa.float64(),
+            "high_simultaneous": pa.float64(),
+            "margin": pa.float64(),
+            "p_equivalent": pa.float64(),
+            "n_videos": pa.int64(),  # 0: predictions are missing, intervals are for new seeds alone
+            "n_groups": pa.int64(),
+            "more_seeds": pa.int64(),  # that would settle it; null where no number of them would
+            "needs_videos": pa.bool_(),  # because of the test videos
+            "fair_budget": pa.bool_(),
+        },
+    ),
+    "contrasts": _schema(
+        {
+            "metric": pa.string(),
+            "kind": pa.string(),  # main or interaction
+            "factor": pa.string(),
+            "level": pa.string(),
+            "baseline": pa.string(),
+            "other_factor": pa.string(),  # of an interaction; of a main effect these three are empty
+            "other_level": pa.string(),
+            "other_baseline": pa.string(),
+            "n_seeds": pa.int64(),
+            "confounded_with": pa.string(),  # then there are no numbers; empty where there are
+        },
+        {
+            "difference": pa.float64(),
+            "low": pa.float64(),
+            "high": pa.float64(),
+            "p": pa.float64(),
+            "p_adjusted": pa.float64(),
         },
     ),
 }

@@ -59,8 +59,8 @@ class Prefix:
         Raises:
             SpecError, ModelError: if the model cannot be built or frozen as asked.
         """
-        if not is_fixed(spec.augment):
-            return None
+        if spec.freeze.strategy == "none" or not is_fixed(spec.augment):
+            return None  # before a model is built for nothing
         model = initial_model(spec, num_classes)
         count = shared_stages(model, spec)
         if not count:
