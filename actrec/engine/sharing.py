@@ -1,0 +1,123 @@
+"""Which trials of a plan share a frozen prefix, and whether that pays.
+
+Both follow from the plan and its clips alone, never from what is left to run, so that every launch of a study
+decides alike: a prefix is shared if its stages then see fewer clips than they would over all epochs of all
+the trials that have it, and if its features take no more than half of what is free on the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+from actrec.data.storage import cache_root
+from actrec.engine.cache import ClipKey, open_clips
+from actrec.errors import ActrecError
+from actrec.spec import TrialSpec
+from actrec.study.plan import Trial
+from actrec.training import featureset
+from actrec.training.feed import eval_items, train_items
+from actrec.training.prefix import Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """One prefix on one clip set, and the trials of the plan that have both.
+
+    Attributes:
+        folder: of its features.
+        clips: of the clip set.
+    """
+
+    folder: Path
+    clips: Path
+    prefix: Prefix
+    trials: tuple[Trial, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the prefix, in words: ``the first 5 stages of r3d_18``."""
+        stages = "the first stage" if self.prefix.stages == 1 else f"the first {self.prefix.stages} stages"
+        return f"{stages} of {self.prefix.spec.model.name}"
+
+
+def find(
+    trials: Sequence[Trial], keys: Mapping[str, ClipKey], device: Literal["cpu", "cuda"]
+) -> list[Sharing]:
+    """The frozen prefixes of a plan. Builds each distinct model once, as its trials will."""
+    prefixes: dict[tuple[Any, ...], Prefix | None] = {}
+    found: dict[Path, tuple[Prefix, list[Trial]]] = {}
+    for trial in trials:
+        spec, key = trial.spec, keys[trial.trial_id]
+        classes = len(key.manifest.class_names)
+        same = (spec.model, spec.freeze, spec.augment, spec.clip, spec.seed, classes)
+        if same not in prefixes:
+            prefixes[same] = _prefix(spec, classes)
+        if prefix := prefixes[same]:
+            arithmetic = [device, spec.optim.amp if device == "cuda" else "off"]
+            about = json.dumps([featureset.FORMAT, prefix.key, key.folder.name, *arithmetic])
+            folder = cache_root() / "features" / hashlib.sha256(about.encode()).hexdigest()[:16]
+            found.setdefault(folder, (prefix, []))[1].append(trial)
+    return [
+        Sharing(folder, keys[own[0].trial_id].folder, prefix, tuple(own))
+        for folder, (prefix, own) in found.items()
+    ]
+
+
+def _prefix(spec: TrialSpec, classes: int) -> Prefix | None:
+    try:
+        return Prefix.of(spec, classes)
+    except ActrecError:  # a trial that cannot be built fails by itself, and says why in its row
+        return None
+
+
+def decide(found: Sequence[Sharing], keys: Mapping[str, ClipKey]) -> tuple[list[Sharing], list[str]]:
+    """Those that pay, and what was decided, a sentence for each prefix; the clips are all there."""
+    chosen: list[Sharing] = []
+    trials, shared, unshared = Counter[str](), Counter[str](), Counter[str]()
+    lines: list[str] = []
+    room = _room()
+    for one in found:
+        rows = len(open_clips(one.clips).shards)
+        saved = sum(_forwards(trial, keys[trial.trial_id]) for trial in one.trials)
+        size = 4 * prod(one.prefix.row_shape) * rows
+        if saved <= rows:
+            lines.append(f"{one.name} are not shared: {rows:,} clips would pass instead of {saved:,}")
+        elif size > room and not featureset.is_begun(one.folder):
+            lines.append(
+                f"{one.name} are not shared: {size / 2**30:,.1f} GiB of features are more than half of what "
+                f"is free in {cache_root()}"
+            )
+        else:
+            chosen.append(one)
+            room -= size
+            trials[one.name] += len(one.trials)
+            shared[one.name] += rows
+            unshared[one.name] += saved
+    lines += [
+        f"{trials[name]} trials share {name}: {shared[name]:,} clips computed once instead of "
+        f"{unshared[name]:,} times"
+        for name in trials
+    ]
+    return chosen, lines
+
+
+def _forwards(trial: Trial, key: ClipKey) -> int:
+    """How many clips a trial sends through its stages if it shares nothing."""
+    clips = open_clips(key.folder)
+    clips = clips.with_splits(key.splits) if key.splits else clips
+    val, test = (len(eval_items(clips, clips.videos(split))[1]) for split in ("val", "test"))
+    return trial.spec.optim.epochs * (len(train_items(clips, 0)[1]) + val) + test
+
+
+def _room() -> int:
+    """Bytes that features may take."""
+    cache_root().mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(cache_root()).free // 2

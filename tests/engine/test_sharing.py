@@ -1,0 +1,137 @@
+"""Frozen-prefix sharing on a real local Ray: the same results, and each clip through the frozen stages once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actrec.data.manifest import Manifest
+from actrec.engine.run import RunOptions
+from actrec.errors import PlacementError
+from actrec.results.ledger import Ledger
+from actrec.study.factors import Factor, Study
+from actrec.training.learner import Modes
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+WEIGHTS = Factor("loss.class_weights", levels=("balanced",), baseline="none")
+IDLE = Factor("optim.momentum", levels=(0.5,), baseline=0.9)  # of SGD: with AdamW the knob turns nothing
+FLIP = Factor("augment.hflip", levels=(0.5,), baseline=0.0)
+
+
+def trials(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    found = Ledger(folder).read("trials").to_pylist()
+    return {(row["arm"], row["seed"]): row for row in found}
+
+
+def scores(folder: Path) -> dict[tuple[str, str], list[float]]:
+    found = Ledger(folder).read("predictions").to_pylist()
+    return {(row["trial_id"], row["video_id"]): row["scores"] for row in found}
+
+
+def losses(folder: Path) -> dict[tuple[Any, ...], float]:
+    found = Ledger(folder).read("epochs").to_pylist()
+    return {
+        tuple(row[key] for key in ("trial_id", "epoch", "split", "metric")): row["value"] for row in found
+    }
+
+
+def clips(manifest: Manifest) -> int:
+    return sum(len(manifest.column("video_id", split)) for split in ("train", "val", "test"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_trials_on_shared_features_come_to_the_same(
+    workers: int, small_study: Callable[..., Study], launch: Callable[..., Any], tmp_path: Path
+) -> None:
+    study = small_study(WEIGHTS, IDLE, seeds=(0,), freeze__strategy="head_only")
+    shared = launch(study, workers=workers, max_concurrent=1)
+    plain = launch(study, workers=workers, max_concurrent=1, share=False, out=tmp_path / "plain")
+
+    ours, theirs = trials(shared.out), trials(plain.out)
+    assert {row["shared_stages"] for row in ours.values()} == {4}
+    assert {row["shared_stages"] for row in theirs.values()} == {0}
+    assert len({row["prefix"] for row in ours.values()}) == 1
+    assert losses(shared.out) == pytest.approx(losses(plain.out), rel=1e-4, abs=1e-5)
+    expected = scores(plain.out)
+    for key, row in scores(shared.out).items():
+        assert row == pytest.approx(expected[key], abs=1e-5)
+    # What trained on the same still has the same fingerprint, and what did not another.
+    assert ours["baseline", 0]["fingerprint"] == ours["optim.momentum=0.5", 0]["fingerprint"]
+    assert ours["baseline", 0]["fingerprint"] != ours["loss.class_weights=balanced", 0]["fingerprint"]
+
+
+def test_each_clip_passes_once_and_what_is_there_is_reused(
+    small_study: Callable[..., Study], launch: Callable[..., Any], manifest: Manifest, tmp_path: Path
+) -> None:
+    study = small_study(WEIGHTS, FLIP, seeds=(0, 1), freeze__strategy="backbone")
+    first = launch(study)
+    # Of the three arms the flipped one sees other pixels every time; random weights differ between seeds.
+    once = 2 * clips(manifest)
+    assert first.outcome.prefix_forwards == once
+    rows = trials(first.out)
+    assert {arm: row["shared_stages"] for (arm, seed), row in rows.items() if seed == 0} == {
+        "baseline": 3,
+        "loss.class_weights=balanced": 3,
+        "augment.hflip=0.5": 0,
+    }
+    assert rows["baseline", 0]["prefix"] != rows["baseline", 1]["prefix"]
+    # Four trials: two epochs of train and val, then test.
+    count = {split: len(manifest.column("video_id", split)) for split in ("train", "val", "test")}
+    unshared = 4 * (2 * (count["train"] + count["val"]) + count["test"])
+    line = f"4 trials share the first 3 stages of frame_transformer: {once} clips computed once instead of"
+    assert f"{line} {unshared} times" in first.text
+    record = json.loads((first.out / "study.json").read_text())
+    assert record["sharing"]["prefix_forwards"] == once
+
+    # A third seed needs its own alone; another study of the same prefix needs nothing.
+    third = launch(dataclasses.replace(study, seeds=(0, 1, 2)))
+    assert third.outcome.prefix_forwards == clips(manifest)
+    other = launch(dataclasses.replace(study, name="other"), out=tmp_path / "other")
+    assert other.outcome.prefix_forwards == 0
+
+    # A damaged shard and a missing one are computed again, and nothing else is.
+    folder = tmp_path / "cache" / "features" / rows["baseline", 0]["prefix"]
+    shards = sorted(folder.glob("*.npy"))
+    content = bytearray(shards[0].read_bytes())
+    content[-1] ^= 1
+    shards[0].write_bytes(content)
+    again = launch(study, fresh=True)
+    assert again.outcome.prefix_forwards == min(32, clips(manifest))
+    fresh = trials(again.out)
+    assert {key: row["fingerprint"] for key, row in fresh.items()} == {
+        key: row["fingerprint"] for key, row in rows.items()
+    }
+
+
+def test_what_does_not_pay_is_not_shared(
+    small_study: Callable[..., Study], launch: Callable[..., Any]
+) -> None:
+    # One epoch of one trial sends each clip through once anyway.
+    found = launch(small_study(freeze__strategy="head_only", optim__epochs=1))
+    assert "are not shared" in found.text
+    assert found.outcome.prefix_forwards == 0
+    assert {row["shared_stages"] for row in trials(found.out).values()} == {0}
+
+
+def test_a_stream_says_what_it_does_not_share(
+    small_study: Callable[..., Study], launch: Callable[..., Any]
+) -> None:
+    found = launch(small_study(freeze__strategy="head_only"), stream=True)
+    assert "the first 4 stages of frame_transformer are computed anew" in found.text
+    assert found.outcome.ok == 1
+
+
+def test_synchronised_batchnorm_is_refused_without_gpus(
+    small_study: Callable[..., Study], launch: Callable[..., Any]
+) -> None:
+    with pytest.raises(PlacementError, match="--sync-batchnorm with 2 worker"):
+        launch(small_study(), workers=2, modes=Modes(sync_batchnorm=True))
+
+
+def test_sharing_is_on_by_default() -> None:
+    assert RunOptions(out=Path()).share
