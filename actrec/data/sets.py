@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from actrec.data.shards import writing
 from actrec.data.storage import discard_stale
 from actrec.errors import DataError
 from actrec.files import ASIDE, discard
@@ -54,13 +55,11 @@ class Hold:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
+        with writing(folder):
             self._lock = _shared(folder)
             while self._lock is None:  # evicted meanwhile
                 self._lock = _shared(folder)
             os.utime(self._lock)
-        except OSError as error:
-            raise DataError(f"cannot write the cache {folder}: {error.strerror or error}") from error
 
     def release(self) -> None:
         if self._lock is not None:
@@ -73,9 +72,13 @@ def filling(folder: Path, waiting: Callable[[], object] = lambda: None) -> Itera
     """The right to write to a set, one process at a time; ``waiting`` is called if another has it.
 
     Its lock lies beside the set: one inside would be evicted with it.
+
+    Raises:
+        DataError: if the folder that the set is in cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder.parent / f".filling-{folder.name}", os.O_RDWR | os.O_CREAT, 0o666)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder.parent / f".filling-{folder.name}", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if not _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
             waiting()

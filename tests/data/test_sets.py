@@ -115,3 +115,14 @@ def test_amounts_are_read_and_written_as_people_do(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(sets.BUDGET, "much")
     with pytest.raises(DataError, match="ACTREC_CACHE_BUDGET='much'"):
         room(root)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_that_names_it(root: Path) -> None:
+    (root / "file").write_text("in the way")
+    with (
+        pytest.raises(DataError, match=r"^cannot write the cache .*file/a: "),
+        sets.filling(root / "file" / "a"),
+    ):
+        pass
+    with pytest.raises(DataError, match=r"^cannot write the cache .*file/a: "):
+        Hold(root / "file" / "a")
