@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from actrec.data import duplicates
 from actrec.data.manifest import Manifest
 from actrec.engine.cache import Filled
 from actrec.results.schema import SCHEMA_VERSION
@@ -46,10 +47,17 @@ def plan_record(study: Study, trials: Sequence[Trial], manifest: Manifest) -> di
                 {"video_id": video.video_id, "path": video.path, "reason": video.reason}
                 for video in counts.undecodable
             ],
-            "straddling_groups": len(counts.straddling),
+            "straddling_groups": 0 if study.cv else len(counts.straddling),  # folds keep groups whole
+            "near_duplicates": _near_duplicates(study, path, manifest.digest),
             "split_source": "builtin" if path == "builtin" else manifest.split_source,
         },
     }
+
+
+def _near_duplicates(study: Study, path: str, digest: str) -> int | None:
+    """Pairs on two sides of a split, or in two groups that folds may part; None if nobody has looked."""
+    pairs = duplicates.noted(path, digest)
+    return None if pairs is None else sum(bool(study.cv) or len(set(pair.splits)) > 1 for pair in pairs)
 
 
 def run_record() -> dict[str, Any]:
