@@ -50,9 +50,9 @@ examples:
 
 SYNTHETIC = """\
 Writes a manifest of the built-in videos, which are made on first use. Its splits have no leak. With --val
-random, train and validation are cut anew, 4:1 at random, so that groups are on both sides. That alone makes no
-difference here: a group has all classes. With --takes 10 a training group is ten videos of one class in one
-scene, much as in UCF101, and a model that learns scenes then has 0.8 in validation and 0.4 in the test.
+random, train and validation are cut anew, 4:1 at random, so that groups are on both sides. That alone makes
+no difference here: a group has all classes. With --takes 10 a training group is ten videos of one class in
+one scene, much as in UCF101, and a model that learns scenes has 0.8 in validation and 0.4 in the test.
 
 example:
   actrec data synthetic --takes 10 --val random --out leaking.parquet

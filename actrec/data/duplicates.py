@@ -61,12 +61,13 @@ class Pair:
 
     Attributes:
         one, other: their ids.
-        splits: that they are in.
+        groups, splits: that they are in; one of the two pairs at least differs.
         bits: in which their frames differ, on average, of 64.
     """
 
     one: str
     other: str
+    groups: tuple[str, str]
     splits: tuple[str, str]
     bits: float
 
@@ -125,7 +126,8 @@ def find(
     for i, j, bits in near_pairs(hashes):
         a, b = rows[whole[i]], rows[whole[j]]
         if a["split"] != b["split"] or a["group"] != b["group"]:
-            pairs.append(Pair(a["video_id"], b["video_id"], (a["split"], b["split"]), bits))
+            groups, splits = (a["group"], b["group"]), (a["split"], b["split"])
+            pairs.append(Pair(a["video_id"], b["video_id"], groups, splits, bits))
     _keep(path, manifest.digest, dict(zip(keys, found, strict=True)), pairs)
     return pairs
 
@@ -136,7 +138,10 @@ def noted(path: str | Path, digest: str) -> list[Pair] | None:
         note = json.loads(_note_path(Path(path)).read_text(encoding="utf-8"))
         if note["digest"] != digest:
             return None
-        return [Pair(**{**pair, "splits": tuple(pair["splits"])}) for pair in note["near_duplicates"]]
+        return [
+            Pair(**{**pair, "groups": tuple(pair["groups"]), "splits": tuple(pair["splits"])})
+            for pair in note["near_duplicates"]
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

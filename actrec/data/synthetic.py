@@ -13,7 +13,7 @@ What is true of it, for a study to find. Measured with ``frame_transformer``, 8Ã
 - balanced class weights lift the mean recall of the four rarest classes from 0.837 to 0.883;
 - a placebo does nothing: 0.875, on no seed more than two of the 120 test videos apart;
 - validation cut from train at random promises what the test keeps, since groups tell nothing of a class.
-  With ``takes=10`` they do: it promises 0.82 and the test keeps 0.39; cut by group, 0.43 and 0.40 (seeds 0, 1).
+  With ``takes=10`` they do: it promises 0.82, the test keeps 0.39; cut by group, 0.43 and 0.40 (seeds 0, 1).
 """
 
 from __future__ import annotations

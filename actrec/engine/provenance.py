@@ -49,15 +49,19 @@ def plan_record(study: Study, trials: Sequence[Trial], manifest: Manifest) -> di
             ],
             "straddling_groups": 0 if study.cv else len(counts.straddling),  # folds keep groups whole
             "near_duplicates": _near_duplicates(study, path, manifest.digest),
-            "split_source": "builtin" if path == "builtin" else manifest.split_source,
+            "split_source": f"cross-validation ({study.cv})"
+            if study.cv
+            else ("builtin" if path == "builtin" else manifest.split_source),
         },
     }
 
 
 def _near_duplicates(study: Study, path: str, digest: str) -> int | None:
-    """Pairs on two sides of a split, or in two groups that folds may part; None if nobody has looked."""
+    """Pairs on two sides of a split, or in two groups, which folds may part; None if nobody has looked."""
     pairs = duplicates.noted(path, digest)
-    return None if pairs is None else sum(bool(study.cv) or len(set(pair.splits)) > 1 for pair in pairs)
+    if pairs is None:
+        return None
+    return sum(len(set(pair.groups if study.cv else pair.splits)) > 1 for pair in pairs)
 
 
 def run_record() -> dict[str, Any]:
