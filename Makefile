@@ -57,8 +57,8 @@ lock: $(READY) ## pin the dependencies of pyproject.toml anew (ARGS=--upgrade: t
 		--no-emit-index-url --no-header --quiet -o requirements.lock $(ARGS)
 	@! grep -nE '://|^--' requirements.lock || { echo "an address got into requirements.lock" >&2; exit 1; }
 
-bench: $(READY) ## run every benchmark; each prints one JSON object
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(READY) ## run every benchmark and print one table (ARGS=--quick: rougher, sooner)
+	@$(BIN)/python benchmarks/table.py $(ARGS)
 
 clean: ## remove caches and build outputs; .venv and reports stay
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

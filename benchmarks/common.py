@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from actrec.engine.provenance import hardware
-
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -34,6 +32,8 @@ def scratch() -> Iterator[Path]:
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
+    from actrec.engine.provenance import hardware  # here: the table itself needs neither torch nor Ray
+
     known = hardware((), "")
     return {
         "cpus": CORES,

@@ -35,7 +35,7 @@ class Aim:
     """A figure of a benchmark, and what it should come to.
 
     Attributes:
-        key: of the JSON object that the benchmark prints.
+        key: where it is in the JSON object that the benchmark prints: keys and positions, dotted.
         sign, bound: a key of ``SIGNS``, and the value on its right.
         means: what the figure is, in words.
     """
@@ -47,7 +47,9 @@ class Aim:
 
     def line(self, result: Result) -> tuple[str, str, str, str]:
         """What it is, what was measured, the aim, whether it is met."""
-        value = result.get(self.key)
+        value: Any = result
+        for key in self.key.split("."):
+            value = value[int(key)] if isinstance(value, list) else value.get(key, {})
         aim = f"{self.sign} {self.bound:,g}"
         if not isinstance(value, int | float):
             return self.means, "–", aim, "–"
@@ -82,20 +84,36 @@ BENCHMARKS: dict[str, tuple[Aim, ...]] = {
         Aim("report_mb", "≤", 15, "10,000 trials: the report, MB"),
     ),
     "gpu": (Aim("of_device_loop", "≥", 0.9, "R3D-18 on a GPU: clips/s, against tensors on the device"),),
-    "calibration": (),
+    "calibration": (
+        Aim("summary.coverage.ours.0", "≥", 0.93, "95 % intervals: least coverage of any kind of study"),
+        Aim("summary.coverage.ours.1", "≤", 0.985, "the greatest"),
+        Aim("summary.family_error.ours", "≤", 0.05, "wrong verdict in a study without effects, at most"),
+    ),
 }
 
 
+TABLES = {"calibration": ("--markdown",)}  # arguments for tables beside the JSON object
+
+
 def run(name: str, words: Sequence[str]) -> Result:
-    """The benchmark's JSON object; {"failed": why} if it printed none."""
+    """What the benchmark printed: its JSON object, and as ``tables`` what followed that in Markdown.
+
+    Lists of objects are left out: what they hold is in such tables. {"failed": why} if it printed no object.
+    """
     start = time.monotonic()
-    script = [sys.executable, str(HERE / f"{name}.py"), *words]
+    script = [sys.executable, str(HERE / f"{name}.py"), *words, *TABLES.get(name, ())]
     done = subprocess.run(script, stdout=subprocess.PIPE, stderr=sys.stderr, text=True, check=False)
     try:
-        result = dict(json.loads(done.stdout.strip().splitlines()[-1]))
-    except (IndexError, ValueError):
+        printed, end = json.JSONDecoder().raw_decode(done.stdout)
+    except ValueError:
         return {"failed": f"exit status {done.returncode}"}
-    return {**result, "seconds": round(time.monotonic() - start), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    result = {key: value for key, value in printed.items() if not _is_rows(value)}
+    result |= {"seconds": round(time.monotonic() - start), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    return {**result, "tables": done.stdout[end:].strip()}
+
+
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def lines(results: Mapping[str, Result]) -> Iterator[tuple[str, str, str, str, str]]:
@@ -122,22 +140,26 @@ def page(results: Mapping[str, Result]) -> str:
     """``RESULTS.md``: the same table, then all that each benchmark printed, which :func:`recorded` reads."""
     rows = ["| benchmark | what | measured | aim | |", "| --- | --- | --- | --- | --- |"]
     rows += [f"| {' | '.join(line)} |" for line in lines(results)]
-    printed = [
-        f"## {name}\n\n```json\n{json.dumps(result, indent=1, ensure_ascii=False)}\n```\n"
-        for name, result in results.items()
-    ]
     head = (
         "# Benchmarks\n\nWritten by `python benchmarks/table.py --record`: machine, date and every figure.\n"
     )
-    return "\n".join([head, *rows, "", *printed])
+    return "\n".join([head, *rows, "", *(_section(name, result) for name, result in results.items())])
+
+
+def _section(name: str, result: Result) -> str:
+    figures = {key: value for key, value in result.items() if key != "tables"}
+    shown = json.dumps(figures, indent=1, ensure_ascii=False)
+    tables = result.get("tables")
+    return f"## {name}\n\n```json\n{shown}\n```\n" + (f"\n{tables}\n" if tables else "")
 
 
 def recorded(markdown: str) -> dict[str, Result]:
     """The results that are in a ``RESULTS.md``."""
-    found = {}
+    found: dict[str, Result] = {}
     for section in markdown.split("\n## ")[1:]:
-        name, _, rest = section.partition("\n")
-        found[name] = json.loads(rest.split("```json\n")[1].split("```")[0])
+        name, _, rest = section.partition("\n\n```json\n")
+        figures, _, tables = rest.partition("\n```\n")
+        found[name] = {**json.loads(figures), "tables": tables.strip()}
     return found
 
 
