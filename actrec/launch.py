@@ -62,6 +62,7 @@ def _run(study: Study, arguments: argparse.Namespace, display: Display) -> int:
     out = arguments.out or Path("reports") / study.name
     options = RunOptions(
         out=out,
+        only=tuple(arguments.only or ()),
         fresh=arguments.fresh,
         retry_failed=arguments.retry_failed,
         workers=arguments.workers_per_trial,
@@ -158,6 +159,9 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
         metavar="DIR",
         help="where published weights lie (default: ACTREC_WEIGHTS, else the user's data folder); "
         "`actrec models` names the files",
+    )
+    what.add_argument(
+        "--only", nargs="+", metavar="TRIAL", help="run these trials alone; their ids are in the report"
     )
     what.add_argument("--dry-run", action="store_true", help="print the plan and its cost; run nothing")
 

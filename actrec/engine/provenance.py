@@ -67,17 +67,22 @@ def _near_duplicates(study: Study, path: str, digest: str) -> int | None:
 def run_record() -> dict[str, Any]:
     """What runs, from when on."""
     return {
-        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "command": _command(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | _versions(),
         "git": _git(),
     }
 
 
+def _command() -> str:
+    return shlex.join([Path(sys.executable).name, *sys.argv])
+
+
 def launch_record(started: str, seconds: float, digest: str, filled: Filled) -> dict[str, Any]:
     """One launch, on the manifest of that digest, and what it decoded."""
     return {
         "started": started,
+        "command": _command(),
         "seconds": seconds,
         "manifest": digest,
         "videos": filled.videos // max(1, filled.clip_keys),

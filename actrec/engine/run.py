@@ -49,6 +49,7 @@ class RunOptions:
 
     Attributes:
         out: the study's folder.
+        only: ids of the trials to run; none: all of the plan.
         fresh: sets earlier results aside and starts anew.
         retry_failed: runs trials again that have a failed row.
         workers, gpus_per_worker, max_concurrent: see :func:`actrec.engine.placement.allocate`.
@@ -61,6 +62,7 @@ class RunOptions:
     """
 
     out: Path
+    only: tuple[str, ...] = ()
     fresh: bool = False
     retry_failed: bool = False
     workers: int = 1
@@ -122,6 +124,7 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
         KeyboardInterrupt: after an orderly stop; what is done is recorded.
     """
     trials = plan(study)
+    wanted = _wanted(trials, options.only)
     if study.cv and options.stream:
         raise StudyError("a cross-validation is for sets small enough to keep decoded: leave out --stream")
     if not manifest.root.is_dir():
@@ -140,10 +143,10 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     for problem in ledger.problems:
         display.say(f"note: {problem}")
     done = ledger.finished() if options.retry_failed else ledger.done()
-    pending = [trial for trial in trials if trial.trial_id not in done]
+    pending = [trial for trial in wanted if trial.trial_id not in done]
     launch = _Launch(study, manifest, options, display, ledger, token, trials, keys)
     if not pending:
-        display.say(f"all {len(trials)} trials are done already: nothing to decode, nothing to train")
+        display.say(f"all {len(wanted)} trials are done already: nothing to decode, nothing to train")
         return launch.conclude()
 
     failure: ActrecError | KeyboardInterrupt | None = None
@@ -157,9 +160,18 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     outcome = launch.conclude()
     if failure is not None:
         raise failure
-    if outcome.missing:
-        raise EngineError(f"Ray Tune ended with {outcome.missing} of {outcome.planned} trials not run")
+    if missing := {trial.trial_id for trial in wanted} - ledger.done():
+        raise EngineError(f"Ray Tune ended with {len(missing)} of {len(wanted)} trials not run")
     return outcome
+
+
+def _wanted(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
+    """The trials of the plan that are to be run."""
+    planned = {trial.trial_id: trial for trial in trials}
+    for key in only:
+        if key not in planned:
+            raise StudyError(f"no trial {key!r} in this plan: the report lists the {len(planned)} there are")
+    return [planned[key] for key in only] if only else list(trials)
 
 
 def _check_folder(folder: Path, name: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+import pytest
 
 from actrec.engine.cache import Filled
 from actrec.engine.provenance import joined_record, launch_record
@@ -25,6 +28,11 @@ def test_launches_add_up() -> None:
     assert second["decodes"] == {"videos": 10, "clip_keys": 2, "decoded": 20, "reused": 20}
     assert second["wall_seconds"] == 4.0
     assert second["command"] == "two"
+
+
+def test_a_launch_has_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["experiments/x.py", "--set", "optim.lr=1 2"])
+    assert launch("a", 20)["command"].endswith(" experiments/x.py --set 'optim.lr=1 2'")
 
 
 def test_a_launch_that_runs_nothing_changes_the_plan_alone() -> None:

@@ -96,6 +96,15 @@ def test_a_study_is_recorded_whole_and_a_second_launch_does_nothing(
     for row in rows(fresh.out):
         assert (row["test_loss"], row["test_top1"], row["fingerprint"]) == values[row["trial_id"]]
 
+    # One trial alone, elsewhere: the row again, to the last bit.
+    chosen = before[-1]["trial_id"]
+    alone = launch(study, out=first.out.parent / "alone", only=(chosen,))
+    (row,) = rows(alone.out)
+    assert (row["trial_id"], alone.outcome.missing) == (chosen, 9)
+    assert (row["test_loss"], row["test_top1"], row["fingerprint"]) == values[chosen]
+    with pytest.raises(StudyError, match="no trial 'x' in this plan: the report lists the 10 there are"):
+        launch(study, only=("x",))
+
     # Another design shares these trials: nothing is trained, and each is the arm that this plan says.
     other = launch(dataclasses.replace(small_study(WEIGHTS, seeds=(0,)), design="leave_one_out"))
     assert "nothing to train" in other.text
