@@ -194,7 +194,7 @@ def _rounds(study: Study) -> list[str]:
         )
     sizes = schedule(len(study.seeds), study.max_seeds)
     if len(sizes) > 1:
-        judged = " and ".join(map(str, sizes))
+        judged = f"{', '.join(map(str, sizes[:-1]))} and {sizes[-1]}"
         lines.append(
             f"arms whose verdict is open get more seeds: they are judged at {judged} seeds, and p-values are "
             f"multiplied by {len(sizes)}"

@@ -125,6 +125,17 @@ def test_describe_shows_every_arm_and_the_totals() -> None:
     assert "4,000 clips to train on" in text
 
 
+def test_describe_says_what_may_follow_the_plan() -> None:
+    def text(**values: Any) -> str:
+        made = study(DROPOUT, Factor("augment", ("hflip",), "none"), **values)
+        return describe(made, plan(made), VIDEOS)
+
+    assert "round" not in text() + text(design="factorial")
+    assert "up to 5 arms in all" in text(design="greedy_forward"), "1 + (2 + 1), and the placebo"
+    assert "judged at 2, 7 and 20 seeds, and p-values are multiplied by 3" in text(max_seeds=20)
+    assert "all 4 combinations: with so few factors" in text(design="fractional_iv")
+
+
 @pytest.mark.parametrize(
     ("factor", "base", "error", "message"),
     [
