@@ -11,7 +11,7 @@ import pytest
 
 from actrec import cli
 from actrec.launch import main
-from actrec.spec import OptimSpec, TrialSpec
+from actrec.spec import OptimSpec, TrialSpec, assignment
 from actrec.study.factors import Factor, Study
 
 SCRIPT = Path(__file__).parents[1] / "experiments" / "ablate_regularization.py"
@@ -44,6 +44,37 @@ def test_a_dry_run_prints_the_plan_and_runs_nothing(
 
 
 @pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("clip.num_frames=16", "clip.num_frames", 16),
+        ("clip.sampling=middle", "clip.sampling", "middle"),
+        ("optim.lr=1e-4", "optim.lr", 1e-4),
+        ("optim.lr=1", "optim.lr", 1.0),
+        ("model.motion=False", "model.motion", False),
+        ("model.dropout=None", "model.dropout", None),
+        ("model.weights=400", "model.weights", "400"),
+        ("data.classes=('a', 'b')", "data.classes", ("a", "b")),
+        ("augment=hflip", "augment", "hflip"),
+        ("placebo=2", "placebo", 2),
+    ],
+)
+def test_an_assignment_is_read_as_its_path_wants_it(text: str, path: str, value: object) -> None:
+    assert assignment(text) == (path, value)
+    assert type(assignment(text)[1]) is type(value)
+
+
+def test_set_changes_every_trial_and_weights_are_looked_for_where_it_is_said(
+    study: Study, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACTREC_WEIGHTS", "elsewhere")
+    wanted = ["--set", "model.name=i3d", "--set", "model.weights=kinetics400", "--weights-dir", "mine"]
+    assert main(lambda: study, "Doc.", ["--dry-run", *wanted]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: arm 'baseline': weights 'kinetics400' of i3d")
+    assert str(tmp_path / "mine" / "i3d_rgb_kinetics400.safetensors") in said
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--seeds", "0"], "argument --seeds: 0: must be at least 1"),
@@ -66,6 +97,13 @@ def test_a_wrong_argument_is_named(
     ("arguments", "message"),
     [
         (["--data", "missing.parquet"], "error: missing.parquet: no such file"),
+        (["--set", "clip.num_frames=two"], "error: clip.num_frames='two': must be an int ≥ 1"),
+        (["--set", "clip.frames=2"], "error: unknown path 'clip.frames'; did you mean 'clip.num_frames'?"),
+        (["--set", "clip.num_frames"], "error: 'clip.num_frames': must be PATH=VALUE"),
+        (["--set", "augment=flip"], "error: unknown preset of 'augment' 'flip'; did you mean 'hflip'?"),
+        (["--set", "model.dropout=0.1"], "error: --set model.dropout: the study varies it"),
+        (["--set", "seed=1"], "error: --set seed: use the study's seeds"),
+        (["--set", "data.manifest=x"], "error: --set data.manifest: use --data"),
         (
             ["--address", "ray://somewhere:10001"],
             "error: ray://somewhere:10001: a Ray Client connection cannot",

@@ -8,6 +8,8 @@ One thing differs, so that clips of any length and size work: the features are a
 left of time and space. The authors average 7×7 pixels and two neighbouring frames, then the logits over time,
 which gives the first and the last of the eight time steps of a 64-frame clip half the weight of the others.
 
+Initialisation is He's (arXiv:1502.01852): torch's own would let the signal fade over twenty convolutions.
+
 A max pooling ends the stage before it, and the average ends the last one before the head: what passes from
 stage to stage is then as small as it can be. 12,287,264 parameters without the head.
 """
@@ -75,6 +77,7 @@ class Unit(nn.Module):
         self.symmetric = stride == 1
         padding = size // 2 if self.symmetric else 0
         self.conv = nn.Conv3d(channels_in, channels, size, stride, padding, bias=False)
+        nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
         self.bn = nn.BatchNorm3d(channels, eps=1e-3)
 
     def forward(self, inputs: Tensor) -> Tensor:
