@@ -41,6 +41,7 @@ RESULTS = (
     "epochs.parquet",
     "predictions.parquet",
     "effects.parquet",
+    "contrasts.parquet",
     "study.json",
 )
 GROUP_ROWS = 65_536  # of a row group of a compacted file
@@ -197,6 +198,10 @@ class Ledger:
             raise LedgerError(unknown("table", name, LEDGER_TABLES))
         empty = subset(name, columns).empty_table()
         return pa.concat_tables([empty, *self._pieces(name, columns, trial_ids)])
+
+    def pieces(self, name: str, *, columns: Sequence[str], trial_ids: Collection[str]) -> Iterator[pa.Table]:
+        """As :meth:`read`, a bounded number of rows at a time: for what does not fit into memory."""
+        return self._pieces(name, columns, trial_ids)
 
     def finished(self) -> set[str]:
         """The ids of the trials that are ok."""

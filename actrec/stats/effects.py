@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
+
+import numpy as np
 
 from actrec.metrics import DIRECTIONS
+from actrec.stats.arms import seed_effects, study_effects
 from actrec.stats.multiplicity import holm
-from actrec.stats.paired import pooled_paired_effects
+from actrec.stats.paired import Effect, Floats, effect
+from actrec.stats.scores import Outcomes
+from actrec.stats.verdicts import ALPHA, IDLE, Verdict, equivalence, further_seeds, judge
 
-ALPHA = 0.05
 SAME_LOSS = 1e-9  # relative difference of test losses that are the same
-IDLE: Final = "took no effect"
-Verdict = Literal["helps", "hurts", "inconclusive", "took no effect"]
+SAME_BUDGET = 0.01  # relative difference of clips an epoch that are as many
+
+UNASKED: dict[str, Any] = {"verdict": IDLE, "more_seeds": None, "needs_videos": False}
+
+Trial = Mapping[str, Any]
+Mode = Literal["max", "min"]
 
 
 class Contrast(Protocol):
@@ -32,15 +41,27 @@ class Contrast(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class EffectRow:
     """A row of the ``effects`` table: what a level does to a test metric, against the reference's level.
 
     Attributes:
         n_seeds: seeds that both arms have a value for.
         difference, low, high: mean paired difference, level minus baseline, and its 95 % interval, which is
             not corrected for the number of arms.
-        p, p_adjusted: two-sided; adjusted by Holm over the arms of the study, for each metric by itself.
+        p, p_adjusted: two-sided; adjusted by Holm over the arms of the study, for each metric by itself, and
+            for the looks of a race.
         n_failed: seeds that were lost because a trial of the arm or of the reference failed.
+        se, df: standard error and degrees of freedom of the difference.
+        low_simultaneous, high_simultaneous: all arms' intervals hold the truth at once in 95 % of studies.
+        margin: the smallest difference that matters; NaN where the study names none in the metric's unit.
+        p_equivalent: that the difference is as large as the margin or larger, adjusted as ``p_adjusted``.
+        n_videos, n_groups: test videos compared and how many groups they are in. 0 where predictions are
+            missing: then intervals are for new seeds alone, not for new videos.
+        more_seeds: of an inconclusive arm, how many further seeds would settle it at present estimates; None
+            where no number would.
+        needs_videos: the last is None because of the test videos: it takes more of them.
+        fair_budget: the arm was planned to train for as many epochs of as many clips as the reference; early
+            stopping counts as the same plan. None where it is not known.
     """
 
     arm: str
@@ -56,87 +77,198 @@ class Effect:
     p_adjusted: float
     verdict: Verdict
     n_failed: int
+    se: float
+    df: float
+    low_simultaneous: float
+    high_simultaneous: float
+    margin: float
+    p_equivalent: float
+    n_videos: int
+    n_groups: int
+    more_seeds: int | None
+    needs_videos: bool
+    fair_budget: bool | None
 
 
 def effects(
-    trials: Iterable[Mapping[str, Any]],
+    trials: Iterable[Trial],
     arms: Sequence[Contrast],
     *,
+    outcomes: Outcomes | None = None,
     placebo: str = "placebo",
-    metrics: Mapping[str, Literal["max", "min"]] = DIRECTIONS,
-    level: float = 0.95,
-) -> list[Effect]:
+    metric: str = "top1",
+    margin: float = 0.0,
+    looks: int = 1,
+    metrics: Mapping[str, Mode] = DIRECTIONS,
+) -> list[EffectRow]:
     """The effect of every arm but the first, the reference, on every metric.
 
-    The family that Holm's correction runs over is all arms of the study but the placebo. The placebo is no
-    question that anyone asked: it is judged alone, by its own p, on the same scale as the others, so that it
-    is neither hidden behind them nor costs them power. An arm that did exactly what the reference did
-    (balanced weights on balanced classes, say) is no question either: its verdict is ``took no effect``, and
-    it has no part in the variance. That takes the same fingerprint and the same test results on every seed
-    that both have.
+    The family that corrections run over is all arms of the study but the placebo. The placebo is no question
+    that anyone asked: it is judged alone, by its own p, on the same scale as the others, so that it is
+    neither hidden behind them nor costs them power. An arm that did exactly what the reference did (balanced
+    weights on balanced classes, say) is no question either: its verdict is ``took no effect``, and it has no
+    part in the variance. That takes the same fingerprint and the same test results on every seed that both
+    have.
 
     Args:
-        trials: rows of the ``trials`` table: ``arm``, ``seed``, ``status``, ``fingerprint`` and
-            ``test_<metric>`` are read.
+        trials: rows of the ``trials`` table: ``arm``, ``seed``, ``fold``, ``status``, ``fingerprint``,
+            ``spec``, ``epochs``, ``clips_trained``, ``n_test`` and ``test_<metric>`` are read. The folds of
+            an arm and seed are one trial, which fails with any of them.
         arms: the study's arms, the reference first. One without trials has a row, with no verdict.
+        outcomes: what came of each test video; without it, or where a trial is not in it, all intervals are
+            for new seeds alone.
         placebo: the name of the placebo's arm, where there is one.
+        metric, margin: the study's own, and the smallest difference of it that matters (0: none). It holds
+            for metrics of the same unit: all but the loss are shares.
+        looks: at how many numbers of seeds the study judges its arms (:mod:`actrec.study.race`): p-values are
+            multiplied by it, intervals widened accordingly.
         metrics: metric → the way in which it is better.
-        level: of the intervals.
     """
     reference, *others = arms
     lost: dict[str, set[int]] = defaultdict(set)
-    ok: list[Mapping[str, Any]] = []
-    for trial in trials:
-        if trial["status"] == "ok":
-            ok.append(trial)
-        else:
+    rows = list(trials)
+    for trial in rows:
+        if trial["status"] != "ok":
             lost[trial["arm"]].add(trial["seed"])
-
+    ok = [trial for trial in rows if trial["seed"] not in lost[trial["arm"]]]
+    seeds = sorted({trial["seed"] for trial in ok})
+    names = [arm.name for arm in arms]
+    if outcomes and any((trial["arm"], trial["seed"]) not in outcomes.cells for trial in ok):
+        outcomes = None
     idle = _idle(ok, reference.name) - {placebo}
-    found: list[Effect] = []
-    for metric, mode in metrics.items():
-        values: dict[str, dict[int, float]] = {arm.name: {} for arm in arms}
-        for trial in ok:
-            value = trial.get(f"test_{metric}")
-            if value is not None and trial["arm"] in values:
-                values[trial["arm"]][trial["seed"]] = float(value)
-        pairs = pooled_paired_effects(values, reference.name, judged_only={placebo, *idle}, level=level)
-        family = [arm.name for arm in others if arm.name not in {placebo, *idle}]
-        adjusted = dict(zip(family, holm([pairs[name].p for name in family]).tolist(), strict=True))
-        for arm in others:
-            pair = pairs[arm.name]
-            p_adjusted = adjusted.get(arm.name, pair.p)
+    budgets = [{**trial, "budget": _budget(trial)} for trial in ok]
+    known = _where_all(budgets, reference.name, lambda one, other: bool(one["budget"] and other["budget"]))
+    fair = _where_all(budgets, reference.name, _same_budget)
+
+    found: list[EffectRow] = []
+    for name, mode in metrics.items():
+        values = _values(ok, names, seeds, name)
+        told = {placebo, *idle}
+        level = 1 - ALPHA / looks
+        if outcomes:
+            scores = {arm: _scores(outcomes, name, arm, seeds, values[arm]) for arm in names}
+            judged = study_effects(scores, reference.name, outcomes.groups, level, judged_only=told)
+        else:
+            judged = seed_effects(values, reference.name, level, judged_only=told)
+        unit = margin if margin > 0 and (name == "loss") == (metric == "loss") else math.nan
+        family = [arm.name not in told for arm in others]
+        verdicts = _family(judged, family, unit, mode, looks)
+        for arm, one, verdict in zip(others, judged, verdicts, strict=True):
             found.append(
-                Effect(
+                EffectRow(
                     arm=arm.name,
                     factor=arm.factor,
                     level=arm.level,
                     baseline=arm.baseline,
-                    metric=metric,
-                    n_seeds=pair.n,
-                    difference=pair.difference,
-                    low=pair.low,
-                    high=pair.high,
-                    p=pair.p,
-                    p_adjusted=p_adjusted,
-                    verdict=IDLE if arm.name in idle else judge(pair.difference, p_adjusted, mode),
+                    metric=name,
                     n_failed=len(lost[arm.name] | lost[reference.name]),
+                    fair_budget=arm.name in fair if arm.name in known else None,
+                    margin=unit,
+                    **_numbers(one),
+                    **(verdict | (UNASKED if arm.name in idle else {})),
                 )
             )
     return found
 
 
-def _idle(trials: Iterable[Mapping[str, Any]], reference: str) -> set[str]:
-    """The arms that did what the reference did, on every seed that both have."""
-    runs: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
+def _values(
+    trials: Iterable[Trial], arms: Sequence[str], seeds: Sequence[int], metric: str
+) -> dict[str, Floats]:
+    """Arm → (S,), the metric of each seed's trial, its folds weighted by their test videos."""
+    row = {name: i for i, name in enumerate(arms)}
+    column = {seed: i for i, seed in enumerate(seeds)}
+    sums, weights = np.zeros((2, len(arms), len(seeds)))
     for trial in trials:
-        runs[trial["arm"]][trial["seed"]] = trial
+        if trial["arm"] in row:
+            value = trial.get(f"test_{metric}")
+            place = row[trial["arm"]], column[trial["seed"]]
+            weight = trial.get("n_test") or 1
+            sums[place] += weight * (math.nan if value is None or not math.isfinite(value) else value)
+            weights[place] += weight
+    means = np.divide(sums, weights, out=np.full(sums.shape, np.nan), where=weights > 0)
+    return dict(zip(arms, means, strict=True))
+
+
+def _scores(outcomes: Outcomes, metric: str, arm: str, seeds: Sequence[int], values: Floats) -> Floats:
+    """The scores of the arm's videos, (S, V).
+
+    The trial's loss is the mean over the clips of a video, of which predictions keep only the mean
+    probabilities. So videos' losses are moved to have the trial's mean: the difference is that of the trials,
+    its spread that of the predictions.
+    """
+    scores = outcomes.values(metric, arm, seeds)
+    if metric == "loss":
+        there = ~np.isnan(scores)
+        means = np.where(there, scores, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        scores += (values - means)[:, None]
+    return scores
+
+
+def _family(
+    judged: Sequence[Effect], family: Sequence[bool], margin: float, mode: Mode, looks: int
+) -> list[dict[str, Any]]:
+    """Corrected p-values, simultaneous intervals and verdicts; outside of the family each is judged alone."""
+    inside = np.array(family, bool)
+    p, p_equivalent = (
+        _corrected([one.p for one in judged], inside, looks),
+        _corrected([equivalence(one, margin) for one in judged], inside, looks),
+    )
+    verdicts = [judge(one.difference, a, mode, b) for one, a, b in zip(judged, p, p_equivalent, strict=True)]
+    open_ = sum(verdict == "inconclusive" for verdict, own in zip(verdicts, family, strict=True) if own)
+    rows = []
+    for i, one in enumerate(judged):
+        size = max(int(inside.sum()), 1) if family[i] else 1
+        # Bonferroni: at once with Holm's first step, valid for any dependence and for unequal df. What the
+        # arms' common baseline would gain (Dunnett 1955) is 2 % of the width at 8 arms.
+        wide = effect(one.parts, 1 - ALPHA / looks / size)
+        more = None
+        if verdicts[i] == "inconclusive":
+            more = further_seeds(one.parts, margin, ALPHA / looks / (max(open_, 1) if family[i] else 1))
+        rows.append(
+            {
+                "p_adjusted": float(p[i]),
+                "p_equivalent": float(p_equivalent[i]),
+                "verdict": verdicts[i],
+                "low_simultaneous": wide.low,
+                "high_simultaneous": wide.high,
+                "more_seeds": None if more is None else max(more, 1),
+                "needs_videos": verdicts[i] == "inconclusive" and more is None and one.se > 0,
+            }
+        )
+    return rows
+
+
+def _corrected(p: Sequence[float], family: np.ndarray[Any, Any], looks: int) -> Floats:
+    adjusted = np.array(p, np.float64)
+    adjusted[family] = holm(adjusted[family])
+    return np.minimum(adjusted * looks, 1.0)
+
+
+def _numbers(one: Effect) -> dict[str, Any]:
+    return {
+        "n_seeds": one.parts.n_seeds,
+        "n_videos": one.parts.n_videos if one.parts.n_groups else 0,
+        "n_groups": one.parts.n_groups,
+        **{name: getattr(one, name) for name in ("difference", "low", "high", "p", "se", "df")},
+    }
+
+
+def _idle(trials: Iterable[Trial], reference: str) -> set[str]:
+    """The arms that did what the reference did, on every seed that both have."""
+    return _where_all(trials, reference, _same)
+
+
+def _where_all(trials: Iterable[Trial], reference: str, alike: Callable[[Trial, Trial], bool]) -> set[str]:
+    """The arms that are alike the reference on every seed and fold that both have, if there is one."""
+    runs: dict[str, dict[tuple[int, int], Trial]] = defaultdict(dict)
+    for trial in trials:
+        runs[trial["arm"]][trial["seed"], trial.get("fold") or 0] = trial
     ours = runs.pop(reference, {})
     pairs = {arm: [(theirs[s], ours[s]) for s in theirs.keys() & ours] for arm, theirs in runs.items()}
-    return {arm for arm, both in pairs.items() if both and all(_same(*pair) for pair in both)}
+    return {arm for arm, both in pairs.items() if both and all(alike(*pair) for pair in both)}
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _same(one: Trial, other: Trial) -> bool:
     """Whether two trials consumed the same and came to the same.
 
     A fingerprint alone would not do: it takes a sample of the pixels, and nothing of what is tested.
@@ -149,8 +281,16 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     )
 
 
-def judge(difference: float, p_adjusted: float, mode: Literal["max", "min"]) -> Verdict:
-    """``helps`` or ``hurts`` where the adjusted p is at most 0.05 (so not where it is NaN)."""
-    if not p_adjusted <= ALPHA:
-        return "inconclusive"
-    return "helps" if (difference > 0) == (mode == "max") else "hurts"
+def _budget(trial: Trial) -> tuple[int, float] | None:
+    """The epochs that were planned and the clips in each; None where the row does not tell."""
+    try:
+        return int(json.loads(trial["spec"])["optim"]["epochs"]), trial["clips_trained"] / trial["epochs"]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _same_budget(one: Trial, other: Trial) -> bool:
+    if not (one["budget"] and other["budget"]):
+        return False
+    (epochs, clips), (their_epochs, their_clips) = one["budget"], other["budget"]
+    return epochs == their_epochs and math.isclose(clips, their_clips, rel_tol=SAME_BUDGET)

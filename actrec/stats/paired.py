@@ -1,120 +1,220 @@
-"""Arms compared with a baseline, paired by seed, with the seed variance pooled over the arms."""
+"""Two arms compared video by video and seed by seed: inference for new seeds and new videos at once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
 
-# A variance below this share of the values' size, squared, is rounding.
+Floats = NDArray[np.float64]
+
+ESTIMAND = (
+    "What is estimated: by how much the change moves the metric on average, over new training seeds and over "
+    "new test videos from the same source, the training set being what it is."
+)
+# A spread below this share of the values' size is rounding.
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class PairedEffect:
-    """The mean difference of an arm from the baseline over the seeds that both have.
+class Parts:
+    """A mean difference and what its variance is made of.
 
     Attributes:
-        difference: its estimate; NaN without a common seed.
-        low, high: the ends of its confidence interval; NaN where there is no variance to judge by.
+        difference: treated minus baseline, the mean over seeds and videos; NaN without a common seed.
+        seeds, groups, interaction: estimates of the variance of the difference when seeds alone are new, when
+            groups of videos alone are, and of what both of these contain; NaN where there are not two.
+        seeds_df, groups_df: degrees of freedom of the first two.
+        n_seeds, n_groups, n_videos: how many were compared. 0 groups: videos are not known one by one, and
+            the variance is that over seeds.
+    """
+
+    difference: float
+    seeds: float
+    groups: float
+    interaction: float
+    seeds_df: float
+    groups_df: float
+    n_seeds: int
+    n_groups: int
+    n_videos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A difference with its uncertainty.
+
+    Attributes:
+        difference: treated minus baseline.
+        low, high: the ends of its confidence interval.
         se, df: its standard error and degrees of freedom.
         p: two-sided, of the hypothesis that the true difference is 0.
-        n: seeds in common.
+        parts: what it was made of.
+
+    What one seed, one group of videos, or values that do not vary cannot tell is NaN.
     """
 
     difference: float
     low: float
     high: float
     se: float
-    df: int
+    df: float
     p: float
-    n: int
+    parts: Parts
 
 
-def pooled_paired_effects(
-    values: Mapping[str, Mapping[int, float]],
-    baseline: str,
-    *,
-    judged_only: Collection[str] = (),
-    level: float = 0.95,
-) -> dict[str, PairedEffect]:
-    """The effect of every arm but the baseline: d = mean over common seeds of (arm − baseline).
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Videos sorted by their group. G groups, V videos.
 
-    The model is that of a randomised block design, blocks being seeds:
+    Attributes:
+        order: int64 (V,), which sorts the videos by group.
+        starts: int64 (G,), where each group starts among them.
+        share: float64 (G,), the share of the videos that each group has.
+    """
 
-        y[arm, seed] = mean[arm] + block[seed] + e[arm, seed],   e independent, normal, of one variance.
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    share: Floats
 
-    Its residual mean square s² has (A − 1)(S − 1) degrees of freedom for A arms (the baseline is one) and S
-    seeds; a difference of two arms has variance 2 s²/n, and Student's t with those degrees of freedom is
-    exact. With one arm beside the baseline it is the paired t test. Pooling the variances of the arms'
-    differences instead would count degrees of freedom that are not there: all contain the same baseline
-    (simulated, 8 arms and 3 seeds: 95 % intervals then cover 93 %; these, 95 %).
+    @classmethod
+    def of(cls, groups: ArrayLike) -> Clusters:
+        """``groups`` is (V,): the group of each video, of any type that sorts."""
+        labels = np.asarray(groups)
+        order = np.argsort(labels, kind="stable")
+        _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+        return cls(order, starts.astype(np.int64), counts / max(len(labels), 1))
 
-    Assumed: that the variance is the same in all arms. An arm that is much noisier than the others has too
-    narrow an interval, and the others too wide ones. Where seeds are missing the residuals are those of the
-    least-squares fit to what there is, and t is a close approximation.
+    def sums(self, values: Floats) -> Floats:
+        """(…, V) → (…, G), added up over the videos of each group."""
+        return np.add.reduceat(values[..., self.order], self.starts, axis=-1)
+
+    def df(self) -> float:
+        """Degrees of freedom of the variance over groups; G − 1 where they are equally large.
+
+        Those of Bell & McCaffrey ("Bias reduction in standard errors…", Survey Methodology 28, 2002) for a
+        mean, with independent videos as the working model: (tr M)² / tr M², where M is the covariance of the
+        groups' residuals over √(1 − share); its trace is 1.
+        """
+        w = self.share
+        return float(
+            1 / (np.sum(w**2) + np.sum(w**2 / (1 - w)) ** 2 - np.sum((w**2 / (1 - w)) ** 2))
+            if len(w) > 1
+            else 0.0
+        )
+
+
+def paired_effect(treated: ArrayLike, baseline: ArrayLike, groups: ArrayLike, level: float = 0.95) -> Effect:
+    """What a change does to a mean score, for new seeds and new groups of test videos.
 
     Args:
-        values: arm → seed → metric. Arms need not have the same seeds; a value that is not finite is none.
-        baseline: the arm that the others are compared with; it may be missing.
-        judged_only: arms that are judged on the same scale but say nothing about it, unless there are no
-            others. The placebo is one: it follows the baseline so closely that it would narrow the scale.
-        level: of the intervals.
+        treated, baseline: (S, V), the score of each video in the trial of each seed; row s of both shares a
+            seed, column v a video. A trial that is missing is a row of NaN; a video that one of the other
+            trials lacks does not count.
+        groups: (V,), videos that are not independent of each other have the same one (clips of one source).
+        level: of the interval.
 
-    Source: Montgomery, "Design and Analysis of Experiments" (8th ed.), section 4.1; Gosset (1908).
+    Source: variances as in :func:`components`, the distribution as in :func:`spread`.
     """
-    finite = {
-        arm: {seed: value for seed, value in of_arm.items() if math.isfinite(value)}
-        for arm, of_arm in values.items()
-    }
-    reference = finite.get(baseline, {})
-    pool = [arm for arm in finite if arm not in judged_only]
-    if set(pool) <= {baseline}:
-        pool = list(finite)
-    variance, df = residual_variance([finite[arm] for arm in pool])
-    return {
-        arm: _effect(of_arm, reference, variance, df, level)
-        for arm, of_arm in finite.items()
-        if arm != baseline
-    }
+    return effect(components(treated, baseline, Clusters.of(groups)), level)
 
 
-def residual_variance(arms: Collection[Mapping[int, float]]) -> tuple[float, int]:
-    """The residual mean square of the least-squares fit mean[arm] + block[seed], its degrees of freedom.
+def components(treated: ArrayLike, baseline: ArrayLike, clusters: Clusters) -> Parts:
+    """The mean difference and the three parts of its variance.
 
-    NaN with 0 degrees of freedom, or where the values do not vary beyond rounding: then they tell no scale.
+    With d[s, v] the difference of a video's scores on a seed, the parts are the variance of the mean over
+    independent seeds, that over independent groups, and that over independent cells of seed and group:
+
+        seeds        Σ_s (d̄[s] − d̄)² / (S (S − 1))
+        groups       Σ_g u[g]² / (1 − w[g]),              u[g] = Σ_{v in g} (d̄[v] − d̄) / V
+        interaction  Σ_sg c[s, g]² / (1 − w[g]) / (S (S − 1)),   c doubly centred
+
+    where w[g] is the group's share of the videos. Dividing by 1 − w makes the part unbiased for independent
+    videos, however unequal the groups (the CR2 correction of Bell & McCaffrey 2002, for a mean).
+
+    Source: Cameron, Gelbach & Miller, "Robust inference with multiway clustering", J. Bus. Econ. Stat. 29
+    (2011), equation 2.11; Owen, "The pigeonhole bootstrap", Ann. Appl. Stat. 1 (2007), for crossed random
+    effects, of which this is the moment estimate.
     """
-    cells = [(i, seed, value) for i, arm in enumerate(arms) for seed, value in arm.items()]
-    if not cells:
-        return math.nan, 0
-    rows, seeds, values = zip(*cells, strict=True)
-    y = np.array(values, np.float64)
-    design = np.hstack([_indicators(np.array(rows)), _indicators(np.array(seeds))])
-    fit, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
-    df = len(y) - int(rank)
-    if df == 0:
-        return math.nan, 0
-    variance = float(np.sum((y - design @ fit) ** 2) / df)
-    return (variance if variance > ROUNDING**2 * float(np.max(y**2)) else math.nan), df
+    ours, theirs = np.asarray(treated, np.float64), np.asarray(baseline, np.float64)
+    rows = ours - theirs
+    rows = rows[~np.isnan(rows).all(axis=1)] if rows.size else rows[:0]
+    kept = ~np.isnan(rows).any(axis=0)
+    if not kept.all():
+        labels = np.repeat(np.arange(len(clusters.share)), np.diff([*clusters.starts, len(clusters.order)]))
+        group = np.empty(len(labels), np.int64)
+        group[clusters.order] = labels
+        rows, clusters = rows[:, kept], Clusters.of(group[kept])
+    n_seeds, n_videos = rows.shape
+    if not n_seeds or not n_videos:
+        return Parts(math.nan, math.nan, math.nan, math.nan, 0.0, 0.0, 0, 0, 0)
+    noise = (ROUNDING * max(float(np.nanmax(np.abs(ours))), float(np.nanmax(np.abs(theirs))))) ** 2
+    share, n_groups = clusters.share, len(clusters.share)
+    cells = clusters.sums(rows) / n_videos
+    by_seed, by_group = cells.sum(axis=1), cells.mean(axis=0)
+    mean = float(by_seed.mean())
+    pairs = n_seeds * (n_seeds - 1)
+    seeds = groups = interaction = math.nan
+    if n_seeds > 1:
+        seeds = float(np.sum((by_seed - mean) ** 2)) / pairs
+    if n_groups > 1:
+        groups = float(np.sum((by_group - share * mean) ** 2 / (1 - share)))
+    if n_seeds > 1 and n_groups > 1:
+        centred = cells - np.outer(by_seed, share) - by_group + share * mean
+        interaction = float(np.sum(centred**2 / (1 - share))) / pairs
+    seeds, groups, interaction = (0.0 if part <= noise else part for part in (seeds, groups, interaction))
+    return Parts(mean, seeds, groups, interaction, n_seeds - 1.0, clusters.df(), n_seeds, n_groups, n_videos)
 
 
-def _indicators(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.equal(labels[:, None], np.unique(labels)).astype(np.float64)
+def spread(parts: Parts) -> tuple[float, float]:
+    """The variance of the difference and its degrees of freedom; NaN and 0 where they cannot be told.
+
+    The variance is seeds + groups − interaction, and never less than either of the first two: few seeds may
+    agree by chance, and what is left may even be negative. Its degrees of freedom are Satterthwaite's,
+
+        1/df = (seeds² / ν_seeds + groups² / ν_groups) / variance²,
+
+    with one change. Where a few seeds agree by chance the formula takes the variance for that of the videos,
+    which has many degrees of freedom, just when it is too small. So as far as seeds vary beyond the
+    interaction (the share e = 1 − interaction / seeds), 1/df is at least the mean of 1/ν, weighted by the
+    variances themselves and not by their squares, as Cochran and Cox weight quantiles. It matters at 3 seeds,
+    hardly at 5.
+
+    Source: Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
+    Bulletin 2 (1946); Cochran & Cox, "Experimental Designs" (1950), section 4.14. Measured by
+    ``benchmarks/calibration.py``.
+    """
+    seeds, groups, interaction = parts.seeds, parts.groups, parts.interaction
+    variance = max(seeds + groups - interaction, seeds, groups)
+    if math.isnan(seeds + groups) or variance <= 0:
+        return math.nan, 0.0
+    few, many = sorted([parts.seeds_df, parts.groups_df])
+    squared = (seeds**2 / parts.seeds_df + groups**2 / parts.groups_df) / variance**2
+    squared = min(max(squared, 1 / many), 1 / few)
+    linear = (seeds / parts.seeds_df + groups / parts.groups_df) / (seeds + groups)
+    excess = max(1 - interaction / seeds, 0.0) if seeds else 0.0
+    return variance, 1 / (squared + excess * max(linear - squared, 0.0))
 
 
-def _effect(
-    treated: Mapping[int, float], baseline: Mapping[int, float], variance: float, df: int, level: float
-) -> PairedEffect:
-    common = sorted(treated.keys() & baseline.keys())
-    n = len(common)
-    difference = math.fsum(treated[seed] - baseline[seed] for seed in common) / n if n else math.nan
-    if n < 2 or math.isnan(variance):
-        return PairedEffect(difference, math.nan, math.nan, math.nan, df, math.nan, n)
-    se = math.sqrt(2 * variance / n)
-    half = float(stats.t.ppf((1 + level) / 2, df)) * se
-    p = float(2 * stats.t.sf(abs(difference) / se, df))
-    return PairedEffect(difference, difference - half, difference + half, se, df, p, n)
+def effect(parts: Parts, level: float = 0.95) -> Effect:
+    """The difference with its interval and p, by Student's t."""
+    variance, df = spread(parts)
+    if math.isnan(variance):
+        return Effect(parts.difference, math.nan, math.nan, math.nan, df, math.nan, parts)
+    se = math.sqrt(variance)
+    half = quantile(df, (1 + level) / 2) * se
+    p = 2 * tail(df, abs(parts.difference) / se)
+    return Effect(parts.difference, parts.difference - half, parts.difference + half, se, df, p, parts)
+
+
+def quantile(df: float, probability: float) -> float:
+    """Of Student's t. SciPy's distributions take a hundred times longer for the same number."""
+    return float(stdtrit(df, probability))
+
+
+def tail(df: float, value: float) -> float:
+    """The probability that Student's t is larger than ``value``."""
+    return float(stdtr(df, -value))

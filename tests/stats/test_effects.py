@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from actrec.results.schema import TABLES, table
-from actrec.stats.effects import Effect, effects, judge
+from actrec.stats.effects import EffectRow as Effect
+from actrec.stats.effects import effects
+from actrec.stats.verdicts import judge
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,17 @@ def test_holm_runs_over_all_arms_but_the_placebo() -> None:
 def test_an_arm_that_did_what_the_baseline_did_is_no_question() -> None:
     prints = {"baseline": "b", "better": "x", "worse": "y", "same": "b", "placebo": "b"}
     rows = alike("same", [row | {"fingerprint": prints[row["arm"]]} for row in sweep()])
-    found = of(effects(rows, ARMS), "top1")
+    found = of(effects(rows, ARMS, margin=0.01), "top1")
     assert found["same"].verdict == "took no effect"
     assert found["placebo"].verdict == "inconclusive"
     # Neither its values nor the correction touch the others: they are judged as if it were not there.
     without = of(
-        effects([row for row in rows if row["arm"] != "same"], [a for a in ARMS if a.name != "same"]), "top1"
+        effects(
+            [row for row in rows if row["arm"] != "same"],
+            [arm for arm in ARMS if arm.name != "same"],
+            margin=0.01,
+        ),
+        "top1",
     )
     assert found["better"] == without["better"]
     assert found["worse"] == without["worse"]

@@ -1,0 +1,147 @@
+"""Effects for new seeds and new videos, against scipy, statsmodels and arithmetic."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import statsmodels.api as sm  # type: ignore[import-untyped]
+from scipy import stats
+from statsmodels.stats.sandwich_covariance import cov_cluster_2groups  # type: ignore[import-untyped]
+
+from actrec.stats.paired import Clusters, Parts, components, effect, paired_effect, spread
+
+
+def binary(rng: np.random.Generator, seeds: int, videos: int) -> np.ndarray:
+    return (rng.random((2, seeds, videos)) < 0.7).astype(np.float64)
+
+
+def test_where_all_videos_move_alike_it_is_the_paired_t_test_of_scipy() -> None:
+    rng = np.random.default_rng(1)
+    ours, theirs = rng.normal(size=7) + 0.4, rng.normal(size=7)
+    found = paired_effect(
+        np.tile(ours[:, None], 12), np.tile(theirs[:, None], 12), np.repeat(["a", "b", "c"], 4)
+    )
+    wanted = stats.ttest_rel(ours, theirs)
+    interval = wanted.confidence_interval(0.95)
+    assert found.p == pytest.approx(wanted.pvalue)
+    assert found.df == pytest.approx(wanted.df)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_where_all_seeds_agree_it_is_the_t_test_over_group_means() -> None:
+    rng = np.random.default_rng(2)
+    y = rng.normal(size=(2, 1, 20)).repeat(4, axis=1)
+    groups = np.arange(20) % 5  # of 4 videos each
+    found = paired_effect(y[1], y[0], groups)
+    means = [(y[1, 0] - y[0, 0])[groups == group].mean() for group in range(5)]
+    wanted = stats.ttest_1samp(means, 0.0)
+    assert found.p == pytest.approx(wanted.pvalue)
+    assert found.df == pytest.approx(4)
+
+
+def test_the_parts_are_those_of_two_way_clustering_in_statsmodels() -> None:
+    rng = np.random.default_rng(3)
+    seeds, videos = 4, 30
+    y = rng.normal(size=(2, seeds, videos)) + 0.3 * rng.normal(size=(2, seeds, 1))
+    groups = np.arange(videos) // 3
+    parts = components(y[1], y[0], Clusters.of(groups))
+    d = (y[1] - y[0]).ravel()
+    fit = sm.OLS(d, np.ones_like(d)).fit()
+    seed, group = np.repeat(np.arange(seeds), videos), np.tile(groups, seeds)
+    both, by_seed, by_group = (
+        matrix.item() for matrix in cov_cluster_2groups(fit, seed, group, use_correction=False)
+    )
+    # Uncorrected parts divide by n and not by n − 1. Theirs of the cells is taken about the mean; ours is
+    # doubly centred, which takes out the shares of the other two.
+    assert parts.seeds == pytest.approx(by_seed * seeds / (seeds - 1))
+    assert parts.groups == pytest.approx(by_group * 10 / 9)
+    intersection = by_seed + by_group - both
+    centred = intersection - by_seed / 10 - by_group / seeds
+    assert parts.interaction == pytest.approx(centred * seeds / (seeds - 1) * 10 / 9)
+
+
+def test_parts_by_hand() -> None:
+    # d = [[1, 0], [3, 0]]: seed means ½, 1½ about 1; Σ² = ½, over S (S − 1) = 2: seeds = ¼. Video means 2, 0
+    # about 1, over V: u = ½, −½; Σ u² / (1 − ½) = 1. Doubly centred: ∓½ and ±½, over V ∓¼: Σ c² = ¼,
+    # over 1 − ½ and S (S − 1) = 2: interaction = ¼.
+    parts = components([[1, 0], [3, 0]], np.zeros((2, 2)), Clusters.of([0, 1]))
+    assert (parts.difference, parts.seeds, parts.groups, parts.interaction) == pytest.approx(
+        (1, 0.25, 1, 0.25)
+    )
+    # The variance is ¼ + 1 − ¼ = 1. Satterthwaite: 1/df = (1/16 + 1) / 1 > 1, so 1: no fewer than either has.
+    assert spread(parts) == pytest.approx((1.0, 1.0))
+
+
+def test_unequal_groups_have_the_variance_and_degrees_of_freedom_of_bell_and_mccaffrey() -> None:
+    # Their definitions with matrices: residuals e = (I − H) d, each group's scaled by (1 − h)^−½. The form
+    # has mean σ²/V for iid videos and, by its eigenvalues, df = (Σ λ)² / Σ λ².
+    groups = np.repeat([0, 1, 2, 3], [1, 2, 4, 9])
+    n = len(groups)
+    design = np.eye(n) - np.full((n, n), 1 / n)
+    share = np.bincount(groups) / n
+    rows = np.array([design[groups == g].sum(axis=0) / n / math.sqrt(1 - share[g]) for g in range(4)])
+    eigenvalues = np.linalg.eigvalsh(rows @ rows.T)
+    assert eigenvalues.sum() == pytest.approx(1 / n)
+    clusters = Clusters.of(groups)
+    assert clusters.df() == pytest.approx(eigenvalues.sum() ** 2 / np.sum(eigenvalues**2))
+    d = np.random.default_rng(4).normal(size=n)
+    parts = components(np.tile(d, (2, 1)), np.zeros((2, n)), clusters)
+    assert parts.groups == pytest.approx(float(np.sum((rows @ d) ** 2)))
+
+
+def test_the_variance_is_never_less_than_that_over_seeds_or_videos_alone() -> None:
+    agreed = Parts(0.1, seeds=1e-6, groups=4e-4, interaction=3e-4, seeds_df=2, groups_df=99,
+                   n_seeds=3, n_groups=100, n_videos=100)  # fmt: skip
+    assert spread(agreed) == pytest.approx((4e-4, 99), rel=1e-3)
+    strong = Parts(0.1, seeds=4e-4, groups=1e-4, interaction=3e-4, seeds_df=2, groups_df=99,
+                   n_seeds=3, n_groups=100, n_videos=100)  # fmt: skip
+    assert spread(strong)[0] == pytest.approx(4e-4)
+    assert 2 <= spread(strong)[1] < 3
+
+
+def test_missing_trials_and_videos_are_left_out() -> None:
+    y = binary(np.random.default_rng(5), 5, 40)
+    groups = np.arange(40) // 2
+    whole = paired_effect(np.delete(y[1], 2, 0)[:, 3:], np.delete(y[0], 2, 0)[:, 3:], groups[3:])
+    y[1, 2] = np.nan
+    y[0, 0, :3] = np.nan
+    found = paired_effect(y[1], y[0], groups)
+    assert found == whole
+    assert (found.parts.n_seeds, found.parts.n_videos, found.parts.n_groups) == (4, 37, 19)
+
+
+def test_names_and_order_of_groups_do_not_matter() -> None:
+    rng = np.random.default_rng(6)
+    y, groups = binary(rng, 3, 40), rng.integers(0, 9, 40)
+    order = rng.permutation(40)
+    one = paired_effect(y[1], y[0], groups)
+    other = paired_effect(y[1][:, order], y[0][:, order], np.array([f"g{g}" for g in 9 - groups])[order])
+    assert (one.se, one.df, one.p) == pytest.approx((other.se, other.df, other.p))
+
+
+@pytest.mark.parametrize(("seeds", "groups"), [(1, [0, 1, 2]), (3, [0, 0, 0]), (3, []), (0, [0, 1])], ids=str)
+def test_what_cannot_be_told_is_nan_and_silent(seeds: int, groups: list[int]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = paired_effect(np.ones((seeds, len(groups))), np.zeros((seeds, len(groups))), groups)
+    assert all(math.isnan(x) for x in (found.low, found.high, found.se, found.p))
+    assert math.isnan(found.difference) == (not seeds or not groups)
+
+
+def test_values_that_do_not_vary_prove_nothing() -> None:
+    # 0.1 + k/10 is inexact in binary: what is left over is rounding.
+    base = np.arange(12.0).reshape(3, 4) / 10
+    found = paired_effect(base + 0.1, base, np.arange(4))
+    assert found.difference == pytest.approx(0.1)
+    assert math.isnan(found.se)
+
+
+def test_the_level_is_that_of_the_interval() -> None:
+    y = binary(np.random.default_rng(7), 5, 60)
+    wide, narrow = (paired_effect(y[1], y[0], np.arange(60), level) for level in (0.99, 0.9))
+    assert wide.low < narrow.low < narrow.high < wide.high
+    at_p = effect(wide.parts, 1 - wide.p)
+    assert min(abs(at_p.low), abs(at_p.high)) == pytest.approx(0, abs=1e-12)
