@@ -71,10 +71,12 @@ def plan(study: Study, arms: Sequence[Arm] | None = None, seeds: Sequence[int] |
     if study.cv and study.folds == 1:
         raise StudyError(f"cv={study.cv!r}: the study has no data yet, so its folds are not known")
     trials: dict[str, Trial] = {}
+    wholes = [(arm, _whole(study, arm)) for arm in (study.arms if arms is None else arms)]
     for seed in study.seeds if seeds is None else seeds:
         for fold in range(study.folds):
-            for arm in study.arms if arms is None else arms:
-                spec = _whole(study, arm, seed, fold)
+            place = {"data.cv": study.cv, "data.fold": fold} if study.cv else {}
+            for arm, whole in wholes:
+                spec = override(whole, {"seed": seed, **place})
                 key = trial_id(spec)
                 if key in trials:
                     raise StudyError(
@@ -115,10 +117,9 @@ def _shape(spec: TrialSpec) -> tuple[int, int, int]:
     return frames, size or spec.clip.height, size or spec.clip.width
 
 
-def _whole(study: Study, arm: Arm, seed: int, fold: int) -> TrialSpec:
-    spec = override(study.base, {**arm.overrides, "seed": seed})
-    if study.cv:
-        spec = override(spec, {"data.cv": study.cv, "data.fold": fold})
+def _whole(study: Study, arm: Arm) -> TrialSpec:
+    """An arm's trials, but for seed and fold."""
+    spec = override(study.base, arm.overrides)
     try:
         return override(spec, {"model": resolve(spec.model)})
     except SpecError as error:
