@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from actrec.errors import StudyError
 from actrec.spec import PRESETS, TrialSpec, override, trial_id
+from actrec.stats.factorial import Factorial
 from actrec.study.fractional import LETTERS, Fraction, fraction
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def ablation_path(base: TrialSpec, factors: Sequence[Factor]) -> list[Arm]:
 
 
 RESOLUTIONS = {"fractional_iv": 4, "fractional_v": 5}
+FACTORIAL = ("factorial", *RESOLUTIONS)  # those whose main effects can be estimated
 
 DESIGNS: dict[str, Design] = {
     "one_at_a_time": one_at_a_time,
@@ -161,6 +163,19 @@ def explain(design: str, factors: Sequence[Factor]) -> list[str]:
     ]
     letters = ", ".join(f"{letter} {name}" for letter, name in names.items())
     return [str(made), letters, *(f"cannot be told apart: {effects}" for effects in told)]
+
+
+def crossed(factors: Sequence[Factor], arms: Sequence[Arm]) -> Factorial:
+    """Which value of which factor each of ``arms`` has, the placebo left out: a factorial, for statistics."""
+    values = {factor.path: (factor.baseline, *factor.levels) for factor in factors}
+    return Factorial(
+        factors={path: [show(value) for value in of_factor] for path, of_factor in values.items()},
+        cells={
+            arm.name: [of_factor.index(arm.overrides[path]) for path, of_factor in values.items()]
+            for arm in arms
+            if arm.name != PLACEBO
+        },
+    )
 
 
 def arm(reference: Mapping[str, Any], values: Mapping[str, Any]) -> Arm:

@@ -18,8 +18,9 @@ algorithm for configuring metaheuristics" (GECCO 2002).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from actrec.stats.effects import EffectRow
 from actrec.study.designs import PLACEBO, REFERENCE
 
 LOOKS = 3
@@ -56,3 +57,16 @@ def raced(has: Mapping[str, int], further: Mapping[str, int], sizes: Sequence[in
     for name in {REFERENCE, PLACEBO} & has.keys():
         wants[name] = max(has[name], most)
     return wants
+
+
+def open_arms(rows: Iterable[EffectRow], metric: str) -> dict[str, int]:
+    """Arm → the further seeds that would settle its verdict on ``metric``, for those whose verdict is open.
+
+    One that too few seeds have a variance for gets the next number of them; one that no number of seeds would
+    settle, because of the test videos, gets none.
+    """
+    return {
+        row.arm: row.more_seeds or 1
+        for row in rows
+        if row.metric == metric and row.verdict == "inconclusive" and not row.needs_videos
+    }

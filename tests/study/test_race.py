@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from actrec.seeding import numpy_rng
+from actrec.stats.effects import effects
 from actrec.stats.multiplicity import holm
-from actrec.study.designs import PLACEBO, REFERENCE
-from actrec.study.race import raced, schedule
+from actrec.study.designs import PLACEBO, REFERENCE, Arm
+from actrec.study.race import open_arms, raced, schedule
 
 ARMS = 6
 STUDIES = 2000
@@ -73,3 +76,30 @@ def test_a_schedule_rises_from_first_to_most(first: int, most: int) -> None:
     assert sizes[-1] == most
     assert list(sizes) == sorted(set(sizes))
     assert len(sizes) <= 3
+
+
+def verdicts(values: dict[str, list[float]], margin: float = 0.0) -> dict[str, int]:
+    """The open arms of a study with these test accuracies, by arm and seed."""
+    trials: list[dict[str, Any]] = [
+        {"arm": arm, "seed": seed, "fold": 0, "status": "ok", "test_top1": value}
+        for arm, of_arm in values.items()
+        for seed, value in enumerate(of_arm)
+    ]
+    for trial in trials:
+        trial |= {"fingerprint": trial["arm"], "test_loss": 1.0, "spec": None, "n_test": 100}
+    arms = [Arm(name, name, "", {}) for name in values]
+    rows = effects(trials, arms, metrics={"top1": "max", "macro_f1": "max"}, margin=margin, looks=3)
+    return open_arms(rows, "top1")
+
+
+def test_open_arms_are_the_inconclusive_ones() -> None:
+    baseline = [0.50, 0.52, 0.49, 0.51, 0.50]
+    better = [value + 0.3 for value in (0.51, 0.52, 0.48, 0.50, 0.51)]
+    unsure = [0.53, 0.52, 0.52, 0.51, 0.54]
+    found = verdicts({REFERENCE: baseline, "better": better, "unsure": unsure})
+    assert found.keys() == {"unsure"}
+    assert 1 <= found["unsure"] < 100
+
+
+def test_one_seed_says_nothing_so_every_arm_is_open() -> None:
+    assert verdicts({REFERENCE: [0.5], "a": [0.6], "b": [0.5]}) == {"a": 1, "b": 1}

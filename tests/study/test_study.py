@@ -10,6 +10,7 @@ import pytest
 
 from actrec.errors import SpecError, StudyError
 from actrec.spec import AugmentSpec, TrialSpec, get, override
+from actrec.study.designs import crossed
 from actrec.study.factors import Factor, Study, diff
 
 AUGMENT = Factor("augment", levels=("hflip", "set2"), baseline="none")
@@ -49,6 +50,25 @@ def test_factorial_has_every_combination() -> None:
     assert len(made.arms) == 3 * 2
     last = made.arms[-1]
     assert (last.factor, last.level, last.baseline) == ("augment × model.dropout", "set2 × 0.5", "none × 0.0")
+
+
+def test_an_ablation_path_adds_one_factor_after_another() -> None:
+    names_ = names("ablation_path", (DROPOUT, AUGMENT))
+    assert names_ == ["baseline", "model.dropout=0.5", "augment=hflip × model.dropout=0.5"]
+
+
+def test_an_adaptive_design_starts_with_its_first_round() -> None:
+    assert names("greedy_forward") == names("one_at_a_time")
+    assert names("greedy_path") == ["baseline", "augment=hflip", "model.dropout=0.5"]
+
+
+def test_a_factorial_tells_statistics_its_cells() -> None:
+    made = study(design="factorial")
+    found = crossed(made.factors, made.arms)
+    assert found.factors == {"augment": ["none", "hflip", "set2"], "model.dropout": ["0.0", "0.5"]}
+    assert len(found.cells) == 6, "without the placebo"
+    assert found.cells["baseline"] == [0, 0]
+    assert found.cells["augment=set2 × model.dropout=0.5"] == [2, 1]
 
 
 def test_the_baseline_overrides_the_base() -> None:
@@ -142,6 +162,9 @@ def test_diff_names_what_changed() -> None:
         (lambda: study(mode="maximum"), StudyError, "mode='maximum': must be one of"),
         (lambda: study(metric="loss"), StudyError, "loss is better at its min"),
         (lambda: study(margin=-0.1), StudyError, "margin"),
+        (lambda: study(max_seeds=4), StudyError, "max_seeds=4: must be 0, or at least the 5 seeds"),
+        (lambda: study(max_seeds=-1), StudyError, "max_seeds"),
+        (lambda: study(design="fractional_v"), StudyError, "'augment' has 3 values"),
         (lambda: study(placebo=1), StudyError, "placebo=1: must be True or False"),
         (lambda: Study.from_dict({"nmae": "x"}), StudyError, "did you mean 'name'"),
         (lambda: Study.from_dict({"name": "x"}), StudyError, "not a study"),
