@@ -113,7 +113,7 @@ def test_estimates_are_those_of_statsmodels(design: Factorial) -> None:
 
 def test_the_variance_over_seeds_is_that_of_the_analysis_of_variance_and_of_the_contrast_itself() -> None:
     # All videos of a trial score alike, so that seeds alone vary. The analysis of variance of arms and seeds
-    # (blocks) has 3 × 4 = 12 residual degrees of freedom; a contrast by itself has 4, and the prior is worth 4:
+    # (blocks) has 3 × 4 = 12 residual degrees of freedom; a contrast by itself has 4, the prior is worth 4:
     # half of the variance is that of the analysis, half its own, and df = 1 / (½² / 4 + (1 − ½²) / 12) = 8.
     design, rng = full(2, 2), numpy_rng(3, "factorial")
     means = {arm: rng.normal(size=5) for arm in design.cells}
