@@ -9,7 +9,7 @@ from actrec.metrics import DIRECTIONS
 from actrec.report.record import Row, finite
 from actrec.report.values import BASELINE, ONE_SEED, PLACEBO, Arm, Effect
 from actrec.results import parquet
-from actrec.stats.effects import IDLE
+from actrec.stats.verdicts import IDLE
 
 NO_RESULT = "no result"
 ENDS = ("low", "high", "p", "p_adjusted", "low_simultaneous", "high_simultaneous")
@@ -60,6 +60,7 @@ def _effect(row: Row, arm: Arm) -> Effect:
         n_videos=row.get("n_videos"),
         n_groups=row.get("n_groups"),
         more_seeds=row.get("more_seeds"),
+        needs_videos=bool(row.get("needs_videos")),
         fair_budget=row.get("fair_budget"),
         **ends,
     )

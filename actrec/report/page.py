@@ -14,6 +14,7 @@ from actrec.report.sections import arms, classes, record, verdicts
 from actrec.report.sections.banners import banners
 from actrec.report.sections.cost import cost
 from actrec.report.sections.curves import curves
+from actrec.report.sections.factors import factors
 from actrec.report.sections.settings import settings
 from actrec.report.sections.setup import setup
 from actrec.report.sections.trials import trials
@@ -69,6 +70,7 @@ def page(report: Report, folder: Path) -> str:
     )
     sections = [
         ("answer", "Verdicts", verdicts.answer(report)),
+        ("factors", "Factors", factors(report)),
         ("setup", "Setup", setup(report)),
         ("arms", "Arms", arms.arms(report)),
         ("fit", "Fit", arms.fit(report)),

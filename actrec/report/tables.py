@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from actrec.errors import LedgerError
+from actrec.report.contrasts import read_contrasts
 from actrec.report.curves import fits, learning_curves
 from actrec.report.effects import read_effects
 from actrec.report.outcomes import class_report, count_predictions, outcome
@@ -43,7 +44,9 @@ def load(folder: Path) -> Report:
     effects, further = read_effects(folder, arms, metric)
     focus = in_focus(arms, effects, best)
     epochs = ledger.read("epochs", trial_ids=planned)
-    predictions = ledger.read("predictions", trial_ids=planned)
+    # Only what is shown: predictions are the one table that grows with trials × videos × classes.
+    shown = {trial.trial_id for arm in focus for trial in arm.finished}
+    predictions = ledger.read("predictions", trial_ids=shown)
     counted = count_predictions(predictions, at(study, "manifest.class_names", list, []))
     compared = [arm for arm in arms if arm.name == BASELINE or (best and arm.name == best.arm)]
     return Report(
@@ -54,6 +57,7 @@ def load(folder: Path) -> Report:
         focus=focus,
         effects=tuple(effects),
         further=tuple(further),
+        contrasts=read_contrasts(folder, metric),
         class_names=counted.class_names,
         curves=learning_curves(epochs, focus),
         fits=fits(epochs, arms),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from actrec.data.counts import Undecodable
 
 BASELINE, PLACEBO = "baseline", "placebo"
+ALPHA = 0.05  # an adjusted p up to this is a finding
 ONE_SEED = "not judged (one seed)"  # the verdict where there is a difference and no noise to compare it with
 
 Status = Literal["ok", "failed", "waiting"]
@@ -114,7 +115,8 @@ class Effect:
 
     ``low_simultaneous`` and ``high_simultaneous`` hold for all arms of the study together. ``margin`` is the
     smallest difference that matters. ``more_seeds`` would settle an inconclusive verdict; None where no
-    number of seeds would. Tables of earlier versions lack all of these.
+    number of seeds would, which ``needs_videos`` blames on the test videos. Tables of earlier versions lack
+    all of these.
     """
 
     arm: str
@@ -136,11 +138,39 @@ class Effect:
     n_videos: int | None = None
     n_groups: int | None = None
     more_seeds: int | None = None
+    needs_videos: bool = False
     fair_budget: bool | None = None
 
     @property
     def decided(self) -> bool:
         return self.verdict in ("helps", "hurts")
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One row of the contrasts table: a main effect of a level, or its interaction with another.
+
+    An interaction is by how much greater the effect of ``level`` is where the other factor is at
+    ``other_level`` than where it is at ``other_baseline``. ``difference`` is None where the arms cannot tell
+    it from what ``confounded_with`` names.
+    """
+
+    kind: Literal["main", "interaction"]
+    factor: str
+    level: str
+    baseline: str
+    other_factor: str
+    other_level: str
+    other_baseline: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_adjusted: float | None
+    confounded_with: str
+
+    @property
+    def decided(self) -> bool:
+        return self.p_adjusted is not None and self.p_adjusted <= ALPHA
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +303,7 @@ class Report:
     focus: tuple[Arm, ...]
     effects: tuple[Effect, ...]
     further: tuple[Effect, ...]
+    contrasts: tuple[Contrast, ...]
     class_names: tuple[str, ...]
     curves: tuple[Curve, ...]
     fits: tuple[Fit, ...]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actrec.report.values import ONE_SEED, PLACEBO, Effect, Report
-from actrec.stats.effects import IDLE
+from actrec.stats.verdicts import IDLE
 
 MINUS, DASH = "−", "–"
 
@@ -44,17 +44,11 @@ def unit(metric: str) -> Unit:
 METRICS = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1", "loss": "loss"}
 
 
-ESTIMAND = (
-    "What is estimated: by how much the change moves the metric on average, over new seeds and over new test "
-    "videos from the same source."
-)
-
-
 def settles(effect: Effect) -> str:
-    """What would settle an inconclusive verdict."""
-    if effect.more_seeds is None:
-        return "more test videos are needed"
-    return f"{count(effect.more_seeds, 'more seed', 'more seeds')} would settle it"
+    """What would settle an inconclusive verdict; nothing where that is not known."""
+    if effect.more_seeds is not None:
+        return f"+{count(effect.more_seeds, 'seed')}"
+    return "+ videos" if effect.needs_videos else ""
 
 
 def metric_name(metric: str) -> str:

@@ -30,6 +30,7 @@ SUPPORT = (24, 19, 16, 13, 11, 9, 7, 5, 4, 3)
 MIRRORED = {0: 1, 1: 0, 4: 5, 5: 4}  # what a horizontal flip turns into what
 SEEDS = (0, 1, 2, 3, 4)
 EPOCHS = 15
+MARGIN = 0.01  # the smallest difference that matters
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
 # arm, factor, level, the baseline's level, accuracy, share of a mirrored class that is taken for its mirror
@@ -178,13 +179,23 @@ def _effects(scores: dict[tuple[str, int], float], seeds: Sequence[int]) -> Rows
                 "high": float(interval.high),
                 "p": float(test.pvalue),
                 "n_failed": len(seeds) - len(paired),
+                "low_simultaneous": float(test.confidence_interval(1 - 0.05 / len(ARMS)).low),
+                "high_simultaneous": float(test.confidence_interval(1 - 0.05 / len(ARMS)).high),
+                "margin": MARGIN,
+                "n_videos": len(LABELS),
+                "n_groups": len(LABELS) // 4 + 1,
+                "fair_budget": True,
             }
         )
     running = 0.0
     for rank, row in enumerate(sorted(rows, key=lambda row: row["p"])):
         running = max(running, min(1.0, (len(rows) - rank) * row["p"]))
         decided = "helps" if row["difference"] > 0 else "hurts"
-        row |= {"p_adjusted": running, "verdict": decided if running < 0.05 else "inconclusive"}
+        small = max(-row["low_simultaneous"], row["high_simultaneous"]) < row["margin"]
+        verdict = "no practical effect" if small else decided if running < 0.05 else "inconclusive"
+        row |= {"p_adjusted": running, "verdict": verdict}
+        if verdict == "inconclusive":
+            row |= {"more_seeds": 3 + 4 * rank} if rank < 7 else {"needs_videos": True}
     return rows
 
 

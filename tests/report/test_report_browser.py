@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from actrec.report.page import build_report
+from actrec.report.tables import load
 from tests.report.example import write_example
 
 NASTY = ("<script>alert(1)</script>", "quote \"double\" & 'single'", "</script><img src=x onerror=alert(2)>")
@@ -18,7 +19,7 @@ DRAWN = "() => [...document.querySelectorAll('.canvas')].every(c => !c.checkVisi
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser") / "study"
-    return write_example(folder, class_names=(*NASTY, *map(str, range(7))))
+    return build_report(write_example(folder, class_names=(*NASTY, *map(str, range(7))))).parent
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def loaded(browser: Browser, study: Path) -> Iterator[Page]:
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
     page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(build_report(study).as_uri())
+    page.goto((study / "index.html").as_uri())
     page.wait_for_function(DRAWN)
     yield page
     context.close()
@@ -52,7 +53,7 @@ def test_every_figure_has_its_traces(loaded: Page) -> None:
         ".filter(c => c.checkVisibility()).map(c => [c.id, c.data.length]))"
     )
     arms = 12
-    assert counts["effect-plot"] == arms - 1
+    assert counts["effect-plot"] == arms - 1 + 1  # an effect each, and the simultaneous intervals
     assert counts["fit-top1"] == 4  # training, validation, test and the lines between
     assert counts["confusion-difference"] == 1
     assert counts["ranking-0"] == 2
@@ -60,7 +61,7 @@ def test_every_figure_has_its_traces(loaded: Page) -> None:
     assert sum(name.startswith("curve-top1-") for name in counts) == arms
     assert all(counts.values())
     # What Plotly was given is on the page as shapes.
-    assert loaded.locator("#effect-plot .scatterlayer .trace").count() == arms - 1
+    assert loaded.locator("#effect-plot .scatterlayer .trace").count() == arms
 
 
 def test_names_are_text(loaded: Page) -> None:
@@ -72,6 +73,7 @@ def test_names_are_text(loaded: Page) -> None:
 
 
 def test_a_heading_sorts_up_and_down(loaded: Page) -> None:
+    loaded.locator("#trials .more").click()  # 60 trials, of which the page shows 50
     heading = loaded.locator("#trials thead th", has_text="Top-1, test").locator("button")
     shares = loaded.locator("#trials tbody td:nth-child(6)")
     heading.click()
@@ -102,39 +104,33 @@ def test_a_table_filters_by_text_and_by_verdict(loaded: Page) -> None:
 def test_a_trials_id_copies_its_command(browser: Browser, study: Path) -> None:
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.goto(build_report(study).as_uri())
+    page.goto((study / "index.html").as_uri())
     copy = page.locator("#trials .copy").first
     copy.click()
     expect(copy).to_have_class("copy copied")
     command = page.evaluate("navigator.clipboard.readText()")
     context.close()
-    assert command.startswith(f"python experiments/ablate_regularization.py --only {copy_id(study)} --out ")
-
-
-def copy_id(study: Path) -> str:
-    """The id of the first trial of the plan."""
-    from actrec.report.tables import load
-
-    return load(study).trials[0].trial_id
+    first = load(study).trials[0].trial_id
+    assert command.startswith(f"python experiments/ablate_regularization.py --only {first} --out ")
 
 
 def test_a_long_table_shows_the_first_rows_and_finds_them_all(browser: Browser, tmp_path: Path) -> None:
     folder = write_example(tmp_path / "long", seeds=range(20), done=0)  # 240 trials
     page = browser.new_page()
     page.goto(build_report(folder).as_uri())
-    assert len(rows(page, "trials")) == 150
-    expect(page.locator("#trials output")).to_have_text("240 rows, the first 150 shown")
+    assert len(rows(page, "trials")) == 50
+    expect(page.locator("#trials output")).to_have_text("240 rows, the first 50 shown")
     page.locator("#trials input").fill("placebo")
     assert rows(page, "trials") == ["placebo"] * 20
     page.locator("#trials input").fill("")
     page.get_by_role("button", name="Show more").click()
-    assert len(rows(page, "trials")) == 240
+    assert len(rows(page, "trials")) == 200
     page.close()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_sticks_out_of_the_page(browser: Browser, study: Path, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900})
-    page.goto(build_report(study).as_uri())
+    page.goto((study / "index.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.close()

@@ -3,19 +3,26 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any, Literal
 
 import plotly.io as pio
 import pytest
 
+from actrec.report.costs import ArmCost, pareto_front
 from actrec.report.figures import style
-from actrec.report.figures.confusion import confusion_matrix
+from actrec.report.figures.confusion import confusion_difference, confusion_matrix
+from actrec.report.figures.contrasts import interactions, main_effects
+from actrec.report.figures.cost import accuracy_against_cost
 from actrec.report.figures.curves import learning_curves, span
 from actrec.report.figures.effects import effects
+from actrec.report.figures.fit import fit
+from actrec.report.figures.parallel import parallel_coordinates
+from actrec.report.figures.ranking import precision_recall
 from actrec.report.figures.recall import recall_by_class, recall_change
 from actrec.report.figures.seeds import seeds
 from actrec.report.figures.window import window
 from actrec.report.tables import load
-from actrec.report.values import Report
+from actrec.report.values import Contrast, Fit, PrecisionRecall, Report
 from actrec.report.words import unit
 from tests.report import tiny
 
@@ -47,6 +54,25 @@ def test_an_effect_without_an_interval_is_a_dot_alone(report: Report) -> None:
     idle = dataclasses.replace(report.effects[0], difference=0.0, low=None, high=None)
     (dot,) = effects([idle], unit("top1")).data
     assert (dot.x[0], dot.error_x.visible) == (0.0, False)
+
+
+def test_simultaneous_intervals_are_thin_lines_and_the_margin_is_dashed(report: Report) -> None:
+    found = [
+        dataclasses.replace(
+            report.effects[0], arm=f"a{i}", difference=x, low=x - 0.02, high=x + 0.02, margin=0.01,
+            low_simultaneous=x - 0.03, high_simultaneous=x + 0.03,
+        )
+        for i, x in enumerate((0.05, -0.01))
+    ]  # fmt: skip
+    figure = effects(found, unit("top1"))
+    thin, *dots = figure.data
+    assert thin.x == pytest.approx((2.0, 8.0, None, -4.0, 2.0, None))
+    assert thin.y == (0, 0, None, 1, 1, None)
+    assert all(dot.error_x.thickness > thin.line.width for dot in dots)
+    low, high = figure.layout.xaxis.range
+    assert low < -4 < 8 < high
+    lines = {shape.x0 for shape in figure.layout.shapes if shape.line.dash == "dash"}
+    assert lines == {-1.0, 1.0}
 
 
 def test_an_outlier_is_an_arrow_at_the_edge_with_its_value(report: Report) -> None:
@@ -101,6 +127,96 @@ def test_confusion_is_percent_of_the_true_class(report: Report) -> None:
     # Counts [[3, 1, 0], [0, 2, 0], [0, 1, 1]].
     assert heat.z == ([75.0, 25.0, 0.0], [0.0, 100.0, 0.0], [0.0, 50.0, 50.0])
     assert list(heat.customdata[0][1]) == ["zero", "one", 1, 4]
+
+
+def test_the_difference_of_two_matrices_says_better_and_worse_by_colour(report: Report) -> None:
+    (heat,) = confusion_difference(
+        report.outcomes["baseline"], report.outcomes["a=x"], report.class_names
+    ).data
+    # a=x predicts 0 0 1 0 for 0 0 1 2. Percent of the rows: [100 0 0], [0 100 0], [100 0 0].
+    assert heat.text == (["+25", "−25", ""], ["", "", ""], ["+100", "−50", "−50"])
+    # More on the diagonal is better, more beside it is worse.
+    assert heat.z == ([25.0, 25.0, 0.0], [0.0, 0.0, 0.0], [-100.0, 50.0, -50.0])
+
+
+def test_a_precision_recall_curve_is_steps_from_recall_zero() -> None:
+    curve = PrecisionRecall("zero", (0.5, 1.0), (1.0, 0.6), 0.8)
+    best, baseline = precision_recall(curve, dataclasses.replace(curve, average=0.9)).data
+    assert (best.name, baseline.name) == ("best", "baseline")
+    assert baseline.x == (0.0, 0.5, 1.0)
+    assert baseline.y == (1.0, 1.0, 0.6)
+    assert baseline.line.shape == "vh"  # so the area below is (1.0 + 0.6) / 2, the average precision
+
+
+def test_the_fit_joins_validation_and_test(report: Report) -> None:
+    fits = [Fit("baseline", "top1", 0.95, 0.8, 0.75), Fit("a=x", "top1", None, 0.8, 0.5)]
+    figure = fit(fits, report.arms, unit("top1"))
+    lines, train, val, test = figure.data
+    assert lines.x == (80.0, 75.0, None, 80.0, 50.0, None)
+    assert (train.x, val.x, test.x) == ((95.0, None), (80.0, 80.0), (75.0, 50.0))
+    assert list(figure.layout.yaxis.ticktext) == ["baseline", "a = x"]
+
+
+def test_accuracy_against_cost_names_the_front(report: Report) -> None:
+    arms = {arm.name: arm for arm in report.arms}
+    costs = [
+        ArmCost(arms["baseline"], "CPU", 2.0, 2.0, None, None, 0.8),
+        ArmCost(arms["a=x"], "CPU", 1.0, 1.0, None, None, 0.7),
+        ArmCost(arms["placebo"], "CPU", 3.0, 3.0, None, None, 0.8),
+    ]
+    front = pareto_front(costs)
+    assert [cost.arm.name for cost in front] == ["a=x", "baseline"]  # as good for less
+    line, points = accuracy_against_cost(costs, front, "CPU").data
+    assert (line.x, line.y) == ((1.0, 2.0), (70.0, 80.0))
+    assert points.text == ("baseline", "a=x", "")
+
+
+def test_parallel_coordinates_cross_an_axis_for_each_setting_and_result() -> None:
+    settings: dict[str, list[Any]] = {"optim.lr": [1, 2, 3, 5], "augment": ["none", "crop", "none", "flip"]}
+    results = {"top-1": [70.0, 75.0, None, 80.0]}
+    figure = parallel_coordinates(settings, results, ["a", "b", "c", "<d>"])
+    assert figure.layout.xaxis.ticktext == ("optim.lr", "augment", "top-1")
+    middle, worst, best = figure.data
+    # Rates 1 to 5 to scale; words at 0, 1/2 and 1, fanned out by their ranks (c 0, a 1/3, b 2/3, d 1).
+    assert best.y == pytest.approx((1.0, 1 + 0.07 / 2, 1.0, None))
+    assert middle.y[:3] == pytest.approx((0.0, 0.07 * (1 / 3 - 1 / 2), 0.0))
+    assert (len(middle.y), worst.y) == (8, ())  # c has no result, and is the worst of none
+    assert best.customdata[0] == "&lt;d&gt;"
+    labels = [note.text for note in figure.layout.annotations if note.x == 1]
+    assert labels == ["none", "crop", "flip"]
+
+
+def contrast(kind: Literal["main", "interaction"], difference: float | None, **changes: Any) -> Contrast:
+    """A contrast of factor ``a``, with factor ``b`` where it is an interaction."""
+    other = ("b", "y", "o") if kind == "interaction" else ("", "", "")
+    known = Contrast(kind, "a", "x", "o", *other, difference, None, None, None, "")
+    return dataclasses.replace(known, **changes)
+
+
+def test_main_effects_have_their_intervals_and_marks() -> None:
+    found = [
+        contrast("main", 0.05, low=0.02, high=0.08, p_adjusted=0.01),
+        contrast("main", None, confounded_with="b × c"),
+        contrast("interaction", 0.01),
+    ]
+    figure = main_effects(found, unit("top1"), higher=True)
+    (dot,) = figure.data
+    assert (dot.x[0], dot.marker.symbol) == (5.0, "triangle-up")
+    assert (dot.error_x.array[0], dot.error_x.arrayminus[0]) == pytest.approx((3.0, 3.0))
+    assert len(figure.layout.yaxis.ticktext) == 2
+
+
+def test_interactions_are_a_matrix_of_levels() -> None:
+    found = [
+        contrast("interaction", 0.04, p_adjusted=0.01),
+        contrast("interaction", -0.02, p_adjusted=0.5, other_level="z"),
+        contrast("interaction", None, level="w", confounded_with="c"),
+    ]
+    (heat,) = interactions(found, unit("top1"), higher=True).data
+    assert heat.text == (["+4.0 *", "−2.0"], ["confounded", ""])
+    assert heat.z[0] == pytest.approx([4.0, -2.0])
+    (lower,) = interactions(found, unit("loss"), higher=False).data
+    assert lower.z[0] == pytest.approx([-0.04, 0.02])  # of a loss, less is better
 
 
 def test_recall_of_baseline_and_best_with_the_rarest_class_on_top(report: Report) -> None:

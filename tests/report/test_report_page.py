@@ -8,12 +8,16 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from actrec import cli_report
 from actrec.errors import LedgerError
 from actrec.report.page import build_report
+from actrec.results.ledger import Ledger
+from actrec.results.schema import table
 from actrec.spec import TrialSpec
+from actrec.stats.paired import ESTIMAND
 from tests.report import tiny
 from tests.report.example import SEEDS, write_example
 
@@ -232,6 +236,69 @@ def test_a_straddling_group_and_a_loud_placebo_are_flagged(tmp_path: Path) -> No
     text = Page(build_report(folder)).words
     assert "2 groups of videos lie on both sides of a split" in text
     assert "The placebo changes nothing, yet “hurts”" in text
+
+
+def test_near_duplicates_and_unequal_budgets_are_flagged(page: Page, tmp_path: Path) -> None:
+    assert "Near-duplicates on both sides of a splitnot checked" in page.words
+    folder = tiny.write_tiny(tmp_path)
+    tiny.write_study(folder, manifest={"near_duplicates": 3})
+    tiny.write_effects(folder, tiny.effect_row(fair_budget=False))
+    text = Page(build_report(folder)).words
+    assert "3 pairs of near-duplicates lie on both sides of a split" in text
+    assert "Unequal budgets: a=x trained for other epochs or clips than the baseline." in text
+
+
+def test_an_arm_that_validation_likes_too_much_is_flagged(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    entry = {"trial_id": "x0", "arm": "a=x", "factor": "a", "level": "x", "seed": 0}
+    ledger.append(entry | {"status": "ok", "val_top1": 0.9, "test_top1": 0.7, "n_test": 100}, [], [])
+    tiny.write_study(tmp_path, plan=[entry], manifest={"counts": {"val": 100, "test": 100}})
+    text = Page(build_report(tmp_path)).words
+    assert "Optimism: a=x, selected on validation, scores 20.0 points higher there than on test." in text
+
+
+def test_what_would_settle_a_verdict_is_beside_it(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    open_ = tiny.effect_row(verdict="inconclusive", more_seeds=4, n_videos=4, margin=0.02)
+    tiny.write_effects(folder, open_)
+    text = Page(build_report(folder)).words
+    assert "● inconclusive +4 seeds" in text
+    assert "“+4 seeds”: that many more would settle it" in text
+    assert "Between the dashed lines, ± 2.0 points, a difference does not matter in practice." in text
+    assert ESTIMAND in text
+    tiny.write_effects(folder, open_ | {"more_seeds": None, "needs_videos": True})
+    assert "● inconclusive + videos" in Page(build_report(folder)).words
+    tiny.write_effects(folder, open_ | {"verdict": "no practical effect"})
+    text = Page(build_report(folder)).words
+    assert "■ no practical effect" in text
+    assert "Of 2 changes, 0 hurt, 0 help, 1 is without practical effect and 1 is not judged yet" in text
+
+
+def test_a_factorial_study_has_main_effects_and_interactions(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    main = {"metric": "top1", "kind": "main", "factor": "a", "level": "x", "baseline": "o", "n_seeds": 2}
+    main |= {"other_factor": "", "other_level": "", "other_baseline": "", "confounded_with": ""}
+    other = {"kind": "interaction", "other_factor": "b", "other_level": "y", "other_baseline": "n"}
+    lost = main | {"factor": "c", "confounded_with": "a × b"}
+    rows = [main | {"difference": 0.02, "p_adjusted": 0.3}, main | other | {"difference": 0.01}, lost]
+    pq.write_table(table("contrasts", rows), folder / "contrasts.parquet")
+    page = Page(build_report(folder))
+    assert {"main-effects-data", "interactions-data"} <= set(page.figures)
+    assert "a: o → x × b: n → y" in page.words
+    assert "1 effect is confounded: this design cannot tell it from others" in page.words
+
+
+def test_a_factorial_study_has_parallel_coordinates(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    for number, (rate, drop) in enumerate(((0.1, 0.0), (0.2, 0.0), (0.1, 0.5), (0.2, 0.5))):
+        arm = "baseline" if number == 0 else f"arm {number}"
+        spec = json.dumps({"optim": {"lr": rate}, "model": {"dropout": drop}, "seed": 3})
+        row = {"trial_id": f"t{number}", "arm": arm, "factor": "f", "level": "l", "seed": 3, "status": "ok"}
+        ledger.append(row | {"spec": spec, "val_top1": 0.5, "test_top1": 0.5}, [], [])
+    figure = json.loads(Page(build_report(tmp_path)).figures["parallel-plot-data"])
+    assert figure["layout"]["xaxis"]["ticktext"][:2] == ["optim.lr", "model.dropout"]
 
 
 def test_other_metrics_are_folded_below(tmp_path: Path) -> None:

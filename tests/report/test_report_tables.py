@@ -3,14 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import classification_report
 
 from actrec.errors import LedgerError
+from actrec.report.optimism import large_gap
 from actrec.report.record import at
 from actrec.report.tables import load
 from actrec.report.values import Report
 from actrec.results.ledger import Ledger
+from actrec.results.schema import table
 from tests.report import tiny
 
 
@@ -248,3 +251,102 @@ def test_at_takes_the_default_for_a_missing_or_mistyped_value() -> None:
     assert at(study, "git.dirty", bool, None) is None
     assert at(study, "git.revision", int, 0) == 0
     assert at(study, "manifest.digest", str, "-") == "-"
+
+
+def test_the_fit_is_of_the_epoch_that_was_tested(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    row = {"trial_id": "b0", "arm": "baseline", "factor": "", "level": "", "seed": 0, "status": "ok"}
+    epochs = [
+        {"epoch": epoch, "split": split, "metric": "top1", "value": value + epoch / 10}
+        for split, value in (("train", 0.5), ("val", 0.3))
+        for epoch in (1, 2, 3)
+    ]
+    ledger.append(row | {"best_epoch": 2, "epochs": 3, "test_top1": 0.45}, epochs, [])
+    found = next(fit for fit in load(tmp_path).fits if fit.metric == "top1")
+    assert (found.arm, found.train, found.val, found.test) == ("baseline", 0.7, 0.5, 0.45)
+
+
+def test_the_folds_of_a_seed_count_as_one(tmp_path: Path) -> None:
+    """Two folds, of 3 and of 1 test videos: their mean is weighted, and the seed is one dot of the spread."""
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    plan = []
+    for seed, fold, n, top1, predicted in ((0, 0, 3, 1.0, 0), (0, 1, 1, 0.0, 1), (1, 0, 3, 1.0, 0)):
+        key = f"s{seed}f{fold}"
+        own = {"trial_id": key, "arm": "baseline", "factor": "", "level": "", "seed": seed, "fold": fold}
+        plan.append(own)
+        scores = [float(k == predicted) for k in range(2)]
+        videos = [
+            {"video_id": f"{fold}-{i}", "group": "g", "fold": fold, "label": 0, "scores": scores}
+            for i in range(n)
+        ]
+        ledger.append(own | {"status": "ok", "n_test": n, "test_top1": top1, "val_top1": 1.0}, [], videos)
+    plan.append(plan[-1] | {"trial_id": "s1f1", "fold": 1})
+    tiny.write_study(tmp_path, plan=plan)
+    report = load(tmp_path)
+    (arm,) = report.arms
+    assert arm.values("test_top1") == [0.75]  # the second seed lacks a fold
+    assert report.n_test == 4
+    assert report.outcomes["baseline"].confusion.tolist() == [[3, 1], [0, 0]]
+    assert report.outcomes["baseline"].n_seeds == 1
+
+
+def test_figures_of_a_large_study_show_the_clearest_arms(tmp_path: Path) -> None:
+    names = ["baseline", "placebo", *(f"a={i}" for i in range(60))]
+    plan = [
+        {"trial_id": f"t{i}", "arm": name, "factor": "a", "level": str(i), "seed": 0}
+        for i, name in enumerate(names)
+    ]
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    for entry in plan[:1] + plan[42:]:
+        ledger.append(entry | {"status": "ok", "val_top1": 0.9 if entry["arm"] == "a=59" else 0.5}, [], [])
+    tiny.write_study(tmp_path, plan=plan)
+    rows = [tiny.effect_row(arm=f"a={i}", difference=i / 1000, verdict="inconclusive") for i in range(40, 60)]
+    tiny.write_effects(tmp_path, *rows, tiny.effect_row(arm="a=41", difference=0.001, verdict="helps"))
+    report = load(tmp_path)
+    assert len(report.arms) == 62
+    shown = [arm.name for arm in report.focus]
+    assert len(shown) == 30
+    assert shown[:2] == ["baseline", "placebo"]
+    assert {"a=41", "a=59"} <= set(shown)
+
+
+def test_an_arm_that_was_settled_early_can_be_the_best(tmp_path: Path) -> None:
+    """In a race arms have different numbers of seeds: whoever has all that were planned is compared."""
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    plan = []
+    for arm, seed, val in (("a=x", 0, 0.9), ("b=y", 0, 0.7), ("b=y", 1, 0.7)):
+        entry = {"trial_id": f"{arm[0]}{seed}", "arm": arm, "factor": "f", "level": "l", "seed": seed}
+        plan.append(entry)
+        ledger.append(entry | {"status": "ok", "val_top1": val}, [], [])
+    tiny.write_study(tmp_path, plan=plan)
+    best = load(tmp_path).best
+    assert best is not None
+    assert best.arm == "a=x"
+
+
+@pytest.mark.parametrize(("val", "large"), [(0.9, True), (0.72, False)])
+def test_a_gap_that_chance_does_not_explain_is_large(tmp_path: Path, val: float, large: bool) -> None:
+    # Of 100 and 100 videos, test 0.7: two standard errors are 2 √(0.9·0.1/100 + 0.7·0.3/100) = 0.11.
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    entry = {"trial_id": "x0", "arm": "a=x", "factor": "a", "level": "x", "seed": 0}
+    ledger.append(entry | {"status": "ok", "val_top1": val, "test_top1": 0.7, "n_test": 100}, [], [])
+    tiny.write_study(tmp_path, plan=[entry], manifest={"counts": {"val": 100, "test": 100}})
+    found = large_gap(load(tmp_path))
+    assert found == (pytest.approx(0.2) if large else None)
+
+
+def test_contrasts_are_those_on_the_studys_metric(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    row = {"kind": "main", "factor": "a", "level": "x", "baseline": "o", "n_seeds": 2}
+    other = {"other_factor": "", "other_level": "", "other_baseline": "", "confounded_with": ""}
+    told = {"difference": 0.02, "low": float("nan"), "high": 0.03, "p": 0.1, "p_adjusted": 0.1}
+    rows = [{**row, **other, **told, "metric": metric} for metric in ("top1", "loss")]
+    pq.write_table(table("contrasts", rows), folder / "contrasts.parquet")
+    (found,) = load(folder).contrasts
+    assert (found.kind, found.difference, found.low, found.high) == ("main", 0.02, None, 0.03)
+    assert not found.decided

@@ -37,6 +37,7 @@ def effects(found: Sequence[Effect], unit: Unit) -> go.Figure:
         (row, unit.scale * effect.low_simultaneous, unit.scale * effect.high_simultaneous)
         for row, effect in drawn
         if effect.low_simultaneous is not None and effect.high_simultaneous is not None
+        if not shown.side(unit.scale * (effect.difference or 0.0))
     ]
     if thin:
         fig.add_scatter(

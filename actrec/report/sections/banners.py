@@ -52,7 +52,7 @@ def _trust(report: Report) -> list[Html]:
     unfair = [effect.arm for effect in report.effects if effect.fair_budget is False]
     if unfair:
         named = ", ".join(unfair[:3]) + (f" and {len(unfair) - 3} more" if len(unfair) > 3 else "")
-        text = f"Unequal budgets: {named} trained for other numbers of epochs than the baseline."
+        text = f"Unequal budgets: {named} trained for other epochs or clips than the baseline."
         found.append(banner(text, kind="warn"))
     gap = large_gap(report)
     if gap is not None and report.best:
@@ -70,7 +70,9 @@ def _leakage(report: Report) -> list[Html]:
         groups = words.count(report.data.straddling_groups, "group of videos lies", "groups of videos lie")
         found.append(banner(f"{groups} on both sides of a split: accuracy may be optimistic.", kind="warn"))
     if report.data.near_duplicates:
-        many = words.count(report.data.near_duplicates, "near-duplicate lies", "near-duplicates lie")
+        many = words.count(
+            report.data.near_duplicates, "pair of near-duplicates lies", "pairs of near-duplicates lie"
+        )
         found.append(banner(f"{many} on both sides of a split: accuracy may be optimistic.", kind="warn"))
     return found
 

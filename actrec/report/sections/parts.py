@@ -14,7 +14,7 @@ from actrec.report.figures import style
 from actrec.report.markup import Child, Html, el, json_in_script
 from actrec.report.values import Report
 
-SHOWN = 150  # rows of a table, before more are asked for
+SHOWN = 50  # rows of a table, before more are asked for
 
 
 @dataclass(frozen=True, slots=True)

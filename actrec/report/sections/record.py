@@ -81,7 +81,10 @@ def data(report: Report) -> Html:
                 ("Videos", videos(report)),
                 ("Splits", SPLITS.get(report.data.split_source or "", report.data.split_source)),
                 ("Groups on both sides of a split", None if groups is None else str(groups)),
-                ("Near-duplicates on both sides", "not checked" if doubles is None else str(doubles)),
+                (
+                    "Near-duplicates on both sides of a split",
+                    "not checked" if doubles is None else str(doubles),
+                ),
             ]
         ),
         table("Videos by split and class", columns, rows, [total] if len(rows) > 1 else [])

@@ -21,7 +21,8 @@ from actrec.report.sections.parts import (
     table,
 )
 from actrec.report.values import PLACEBO, Effect, Report
-from actrec.stats.effects import IDLE
+from actrec.stats.paired import ESTIMAND
+from actrec.stats.verdicts import IDLE, NONE
 
 
 def header(report: Report) -> Html:
@@ -120,7 +121,7 @@ def _notes(report: Report) -> list[Html | None]:
     idle = any(effect.verdict == IDLE for effect in report.effects)
     judged = any(effect.p is not None for effect in report.effects)
     return [
-        note(words.ESTIMAND) if any(effect.n_videos for effect in report.effects) else None,
+        note(ESTIMAND) if any(effect.n_videos for effect in report.effects) else None,
         note(
             "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. ",
             "Early stopping selects a trial's epoch on the validation split. " if stopped else None,
@@ -132,6 +133,15 @@ def _notes(report: Report) -> list[Html | None]:
             if judged
             else None,
             "The placebo is judged by its own p. " if judged and report.effect(PLACEBO) else None,
+            "“+4 seeds”: that many more would settle it, if everything is as it seems now. "
+            if any(effect.more_seeds for effect in report.effects)
+            else None,
+            "“+ videos”: no number of seeds would, more test videos are needed. "
+            if any(effect.needs_videos for effect in report.effects)
+            else None,
+            f"“{NONE}”: the difference is surely smaller than the margin. "
+            if any(effect.verdict == NONE for effect in report.effects)
+            else None,
             f"“{IDLE}”: the arm computed exactly what the baseline did, so there is nothing to judge."
             if idle
             else None,
@@ -176,9 +186,8 @@ def _table(effects: Sequence[Effect], metric: str) -> Html:
 
 def _settles(effect: Effect) -> Child:
     """What would settle an inconclusive verdict; nothing where the table does not tell."""
-    if effect.verdict != "inconclusive" or effect.n_videos is None or effect.arm == PLACEBO:
-        return None
-    return el("span", words.settles(effect), class_="settles")
+    told = "" if effect.arm == PLACEBO else words.settles(effect)
+    return [" ", el("span", told, class_="settles")] if told else None
 
 
 def _level(effect: Effect) -> Child:
