@@ -153,7 +153,7 @@ def run_build(arguments: argparse.Namespace) -> int:
         split=arguments.split,
         group_regex=arguments.group_regex,
     )
-    blocks = None if arguments.blocks is None else read_blocks(arguments.blocks)
+    blocks = None if arguments.blocks is None else read_blocks(arguments.blocks, listing)
     paths = paths_to_probe(listing)
     check_paths(paths, root)  # before a file is opened
     probes = _probe(root, paths, arguments.address)

@@ -70,7 +70,6 @@ def build_manifest(
         blocks: group → block, as :func:`read_blocks` gives it; None: all are in one.
 
     Raises:
-        LayoutError: if a group has no block.
         ManifestError: if a class has no readable training video, or a file lies outside the root.
     """
     splits, cut = complete_splits(listing, seed, val=val)
@@ -86,7 +85,7 @@ def build_manifest(
             "label": label[entry.class_name],
             "class_name": entry.class_name,
             "group": entry.group,
-            "block": _block(entry.group, blocks),
+            "block": "" if blocks is None else blocks[entry.group],
             "split": split,
             "num_frames": contents.num_frames,
             "fps": contents.fps,
@@ -110,11 +109,11 @@ def with_random_val(manifest: Manifest, seed: int = 0) -> Manifest:
     return Manifest(manifest.root, table, manifest.layout, manifest.cut or ("val",))
 
 
-def read_blocks(path: Path) -> dict[str, str]:
+def read_blocks(path: Path, listing: Listing) -> dict[str, str]:
     """Group → block, from a CSV file with the columns ``group`` and ``block``.
 
     Raises:
-        LayoutError: if it cannot be read, lacks a column, or names a group twice.
+        LayoutError: if it cannot be read, lacks a column, names a group twice or lacks one of the listing's.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -129,12 +128,7 @@ def read_blocks(path: Path) -> dict[str, str]:
         if group in blocks:
             raise LayoutError(f"{path}: row {number} names the group {group!r} again")
         blocks[group] = block
+    for entry in listing.entries:
+        if entry.group not in blocks:
+            raise LayoutError(f"{path}: {unknown('group', entry.group, blocks)}")
     return blocks
-
-
-def _block(group: str, blocks: Mapping[str, str] | None) -> str:
-    if blocks is None:
-        return ""
-    if group not in blocks:
-        raise LayoutError(f"blocks: {unknown('group', group, blocks)}")
-    return blocks[group]

@@ -16,11 +16,11 @@ Video = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def video() -> Video:
-    """Writes a video of noise; the suffix of its path chooses the format."""
+    """Writes a video of noise, another for each name; the suffix of its path chooses the format."""
 
     def write(path: Path, frames: int = 12, height: int = 32, width: int = 48) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        rng = numpy_rng(0, "video", frames, height, width)
+        rng = numpy_rng(0, "video", path.parent.name, path.name, frames, height, width)
         with av.open(str(path), "w") as container:
             if path.suffix == ".avi":
                 stream = container.add_stream("mpeg4", rate=25, pix_fmt="yuv420p")

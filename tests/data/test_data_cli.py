@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -106,6 +107,87 @@ def test_check_a_leak(run: Run, built: tuple[Path, str]) -> None:
     status, out, _ = run("check", built[0])
     assert status == 0
     assert "1 of 1 groups straddle splits, as the official lists have them" in out
+
+
+def test_check_a_copy_on_two_sides(run: Run, built: tuple[Path, str], folder: Path, video: Video) -> None:
+    """A cut of ours leaks if it parts a copy from its original; what official lists do is shown."""
+    manifest = Manifest.read(built[0])
+    rows = manifest.table.to_pylist()
+    one, other = (next(row for row in rows if row["split"] == split) for split in ("train", "test"))
+    video(folder / one["path"], frames=2, height=16, width=16)
+    shutil.copy(folder / one["path"], folder / other["path"])
+    for row in (one, other):
+        row |= {"num_frames": 2, "status": "ok", "reason": "", "width": 16, "height": 16, "fps": 25.0}
+    table = pa.Table.from_pylist(rows, schema=manifest.table.schema)
+    Manifest(manifest.root, table, manifest.layout, manifest.cut).write(built[0])
+    status, out, _ = run("check", built[0])
+    assert status == 1
+    assert re.search(r"near-duplicates on two sides of a cut that was made here: .*: 0 of 64 bits apart", out)
+    assert sorted(path.name for path in built[0].parent.glob("m.*")) == [
+        "m.duplicates.json",
+        "m.hashes.parquet",
+        "m.parquet",
+    ]
+    Manifest(manifest.root, table, manifest.layout, ()).write(built[0])
+    status, out, _ = run("check", built[0])
+    assert status == 0
+    assert re.search(r"\d near-duplicates on two sides, as the official lists have them:", out)
+    status, out, _ = run("check", "--quick", built[0])
+    assert status == 0
+    assert "files and near-duplicates: not checked (--quick)" in out
+
+
+def test_a_random_validation_is_caught(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTREC_CACHE", str(tmp_path))
+    leaking, sound = tmp_path / "leaking.parquet", tmp_path / "sound.parquet"
+    assert run("synthetic", "--takes", "10", "--val", "random", "--out", leaking)[0] == 0
+    status, out, _ = run("check", "--quick", leaking)
+    assert status == 1
+    assert "is on two sides of a cut that was made here" in out
+    tested = [set(Manifest.read(leaking).column("group", split)) for split in ("train", "val", "test")]
+    assert tested[0] & tested[1]
+    assert not tested[2] & (tested[0] | tested[1]), "the test is honest"
+    assert run("synthetic", "--takes", "10", "--out", sound)[0] == 0
+    assert run("check", "--quick", sound)[0] == 0
+
+
+def test_blocks_and_a_random_validation_are_built(
+    run: Run, folder: Path, tmp_path: Path, ray_session: None
+) -> None:
+    blocks = tmp_path / "blocks.csv"
+    built = tmp_path / "m.parquet"
+    regex, cut = ("--group-regex", "/([^ ]+) "), ("--blocks", blocks, "--val", "random")
+    words = ("build", "--layout", "folder", "--root", folder, *regex, *cut, "--out", built)
+    blocks.write_text("group,block\nanna,north\nbjörn,north\nchiara,south\n", encoding="utf-8")
+    status, out, _ = run(*words)
+    assert status == 0
+    assert "groups: 3 in 2 blocks" in out
+    rows = Manifest.read(built).table.to_pylist()
+    assert {(row["group"], row["block"]) for row in rows} == {
+        ("anna", "north"),
+        ("björn", "north"),
+        ("chiara", "south"),
+    }
+    for content, why in {
+        "group,block\nanna,north\n": "blocks.csv: unknown group 'björn'",
+        "group,block\nanna,north\nanna,south\n": "row 2 names the group 'anna' again",
+        "group;block\nanna;north\n": "row 1 must have a group and a block",
+    }.items():
+        blocks.write_text(content, encoding="utf-8")
+        status, _, err = run(*words)
+        assert status == 2
+        assert why in err
+
+
+def test_a_link_out_of_the_root_is_refused_before_anything_is_decoded(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret.avi").write_bytes(b"secret")
+    (folder / "<script>" / "link.avi").symlink_to(tmp_path / "secret.avi")
+    monkeypatch.setattr("actrec.cli_data._probe", None)  # it would be called, and fail, were it reached
+    status, _, err = run("build", "--layout", "folder", "--root", folder, "--out", tmp_path / "m.parquet")
+    assert status == 2
+    assert "leaves the root" in err
 
 
 def test_check_without_the_root(run: Run, built: tuple[Path, str], folder: Path) -> None:

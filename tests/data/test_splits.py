@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from actrec.data.layouts.base import Entry, Listing, Split
-from actrec.data.splits import THREE_WAYS, TRAIN_VAL, complete_splits, cut
+from actrec.data.splits import THREE_WAYS, TRAIN_VAL, complete_splits, cut, random_val
 from actrec.seeding import numpy_rng
 
 
@@ -99,6 +99,34 @@ def test_every_class_keeps_a_training_video(seed: int) -> None:
         if split == "train"
     }
     assert trained == set(labels)
+
+
+def test_random_validation_parts_groups_on_purpose() -> None:
+    """As papers do it: 4:1 in each class, whatever the groups; what is not train or val stays as it is."""
+    labels = np.repeat(np.arange(3), (50, 20, 10))
+    splits: list[Split] = ["train"] * 80
+    splits[0:5] = ["test"] * 5
+    splits[5:15] = ["val"] * 10
+    splits[15] = "unused"
+    found = random_val(labels, splits, numpy_rng(0))
+    assert found[:5] == ["test"] * 5
+    assert found[15] == "unused"
+    # A fifth of 44, 20 and 10, to the nearest.
+    held = Counter(label for label, split in zip(labels.tolist(), found, strict=True) if split == "val")
+    assert held == {0: 9, 1: 4, 2: 2}
+    assert found == random_val(labels, splits, numpy_rng(0)) != random_val(labels, splits, numpy_rng(1))
+
+
+def test_lists_may_have_their_validation_cut_anew_at_random() -> None:
+    given: list[Split] = ["train"] * 20
+    given += ["val", "val", "test"]
+    splits, made = complete_splits(listing(given), 0, val="random")
+    assert (Counter(splits), made) == ({"train": 18, "val": 4, "test": 1}, ("val",))
+    splits, made = complete_splits(listing([None] * 20), 0, val="random")
+    assert (Counter(splits), made) == ({"train": 13, "val": 3, "test": 4}, ("val", "test"))
+    groups = {split: {row // 2 for row, one in enumerate(splits) if one == split} for split in set(splits)}
+    assert groups["train"] & groups["val"]
+    assert not groups["test"] & (groups["train"] | groups["val"])
 
 
 def test_seed_decides_and_repeats() -> None:
