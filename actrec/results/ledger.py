@@ -30,7 +30,7 @@ from actrec.errors import LedgerError
 from actrec.fields import unknown
 from actrec.files import ASIDE, discard
 from actrec.results import parquet
-from actrec.results.files import move, replacing, write_json
+from actrec.results.files import move, move_into, replacing, write_json
 from actrec.results.schema import OK, TABLES, Rows, of_trial, subset, table
 
 LEDGER_TABLES = ("trials", "epochs", "predictions")
@@ -147,11 +147,10 @@ class Ledger:
         for name in reversed(LEDGER_TABLES):  # trials last: until then the parts alone speak for their trials
             with replacing(self.folder / f"{name}.parquet") as aside:
                 parquet.write(aside, self._pieces(name), TABLES[name], group_rows=GROUP_ROWS)
-        for part in parts:
-            # Renamed first, so that a part is never seen without one of its files.
-            aside = _unused(self.folder / "parts", f"{ASIDE}{part}")
-            move(self.folder / "parts" / part, aside)
-            discard(aside)
+        # Renamed first, so that a part is never seen without one of its files.
+        aside = _unused(self.folder / "parts", f"{ASIDE}folded")
+        move_into(aside, [self.folder / "parts" / part for part in parts])
+        discard(aside)
 
     def set_aside(self, *also: str) -> Path | None:
         """Moves earlier results into a new folder ``old-<time>-<n>``; nothing is deleted.
@@ -264,7 +263,7 @@ class Ledger:
         keep = self._compacted() - set(parts)
         if trial_ids is not None:
             keep &= set(trial_ids)
-            parts = [part for part in parts if part in set(trial_ids)]
+            parts = sorted(set(parts) & set(trial_ids))
         if keep:
             yield from parquet.scan(self.folder / f"{name}.parquet", name, columns, keep)
         for part in parts:
