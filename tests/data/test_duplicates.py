@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -19,7 +20,7 @@ from actrec.data.manifest import Manifest
 from actrec.errors import DecodeError
 from actrec.seeding import numpy_rng
 
-Pictures = list[npt.NDArray[np.uint8]]
+Pictures = list[npt.NDArray[Any]]
 Video = Callable[..., Path]
 
 
