@@ -217,6 +217,8 @@ def test_interactions_are_a_matrix_of_levels() -> None:
     assert heat.z[0] == pytest.approx([4.0, -2.0])
     (lower,) = interactions(found, unit("loss"), higher=False).data
     assert lower.z[0] == pytest.approx([-0.04, 0.02])  # of a loss, less is better
+    (empty,) = interactions(found[2:], unit("top1"), higher=True).data
+    assert empty.zmax == 5.0
 
 
 def test_recall_of_baseline_and_best_with_the_rarest_class_on_top(report: Report) -> None:

@@ -10,6 +10,7 @@ from actrec.report.figures import style
 from actrec.report.values import Contrast
 from actrec.report.words import Unit
 
+FAINT = 0.05  # of the metric; the full colour is no smaller an interaction
 CELL = 44  # pixels of a row of the heat map
 
 
@@ -36,7 +37,7 @@ def main_effects(found: Sequence[Contrast], unit: Unit, *, higher: bool) -> go.F
             y=[row],
             name=style.text(f"{contrast.factor}={contrast.level}"),
             mode="markers",
-            marker={"color": mark.colour, "symbol": mark.symbol, "size": 11},
+            marker={"color": mark.colour, "symbol": mark.symbol, "size": 13},
             error_x={
                 "type": "data",
                 "symmetric": False,
@@ -72,7 +73,8 @@ def interactions(found: Sequence[Contrast], unit: Unit, *, higher: bool) -> go.F
             [None if c is None or c.difference is None else sign * unit.scale * c.difference for c in own]
         )
         text.append([_label(c, unit) for c in own])
-    limit = max((abs(value) for line in z for value in line if value is not None), default=1.0)
+    # Not below FAINT: what is small is pale, whatever else there is.
+    limit = max([unit.scale * FAINT, *(abs(value) for line in z for value in line if value is not None)])
     fig = style.figure(
         height=110 + CELL * max(len(rows), 1),
         xaxis={

@@ -103,7 +103,7 @@ def provenance(report: Report, folder: Path) -> Html:
     command = at(study, "command", str, None) or " ".join(map(str, at(study, "command", list, [])))
     files = [
         name
-        for name in ("trials", "epochs", "predictions", "effects")
+        for name in ("trials", "epochs", "predictions", "effects", "contrasts")
         if (folder / f"{name}.parquet").exists()
     ]
     links: list[Child] = [[el("a", f"{name}.parquet", href=f"{name}.parquet"), "  "] for name in files]
