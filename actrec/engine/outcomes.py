@@ -31,6 +31,7 @@ def read_outcomes(ledger: Ledger, trials: Mapping[str, Cell]) -> Outcomes | None
     videos: dict[str, int] = {}
     labels: dict[int, int] = {}
     groups: dict[int, str] = {}
+    classes: set[int] = set()
     pieces: list[tuple[NDArray[np.int64], NDArray[np.int64], tuple[NDArray[np.generic], ...]]] = []
     for piece in ledger.pieces("predictions", columns=COLUMNS, trial_ids=trials.keys()):
         own, of_trial = _codes(piece["trial_id"])
@@ -41,7 +42,11 @@ def read_outcomes(ledger: Ledger, trials: Mapping[str, Cell]) -> Outcomes | None
         for first in np.unique(video, return_index=True)[1].tolist():
             labels[int(video[first])] = int(label[first])
             groups[int(video[first])] = piece["group"][first].as_py()
-        pieces.append((row, video, outcomes_of(_scores(piece), label)))
+        scores = _scores(piece)
+        classes.add(scores.shape[1])
+        pieces.append((row, video, outcomes_of(scores, label)))
+    if len(classes) > 1:
+        raise LedgerError(f"predictions differ in their number of classes: {sorted(classes)}")
     if not pieces:
         return None
     shape = len(rows), len(videos)
@@ -49,14 +54,14 @@ def read_outcomes(ledger: Ledger, trials: Mapping[str, Cell]) -> Outcomes | None
     loss = np.full(shape, np.nan, np.float32)
     for row, video, (theirs, places, losses) in pieces:
         predicted[row, video], rank[row, video], loss[row, video] = theirs, places, losses
-    order = range(len(videos))
+    order = [videos[name] for name in sorted(videos)]  # not that in which they were read
     return Outcomes(
         cells=rows,
-        groups=np.array([groups[i] for i in order]),
-        labels=np.array([labels[i] for i in order], np.int64),
-        predicted=predicted,
-        rank=rank,
-        loss=loss,
+        groups=np.array([groups[video] for video in order]),
+        labels=np.array([labels[video] for video in order], np.int64),
+        predicted=predicted[:, order],
+        rank=rank[:, order],
+        loss=loss[:, order],
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from actrec.results.schema import TABLES, table
-from actrec.stats.effects import EffectRow as Effect
-from actrec.stats.effects import effects
-from actrec.stats.verdicts import judge
+from actrec.stats.effects import EffectRow, effects
+from actrec.stats.scores import Outcomes
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def alike(arm: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row | results[row["seed"]] if row["arm"] == arm else row for row in rows]
 
 
-def of(found: list[Effect], metric: str) -> dict[str, Effect]:
+def of(found: list[EffectRow], metric: str) -> dict[str, EffectRow]:
     return {effect.arm: effect for effect in found if effect.metric == metric}
 
 
@@ -158,16 +161,112 @@ def test_a_metric_that_was_not_recorded_has_no_verdict() -> None:
     assert {effect.n_seeds for effect in found.values()} == {0}
 
 
+def predicted(rows: list[dict[str, Any]], videos: int = 60) -> tuple[list[dict[str, Any]], Outcomes]:
+    """Trials that name about 70 % of the videos rightly, and what came of these."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(videos) % 3
+    cells = {(row["arm"], row["seed"]): i for i, row in enumerate(rows)}
+    hits = rng.random((len(rows), videos)) < np.array([0.7 + SHIFT[row["arm"]] for row in rows])[:, None]
+    hits[-1, :6] = True
+    rank = np.where(hits, 0, 1).astype(np.int32)
+    guess = np.where(hits, labels, (labels + 1) % 3).astype(np.int32)
+    loss = np.where(hits, 0.3, 1.5).astype(np.float32)
+    outcomes = Outcomes(cells, np.arange(videos) // 2, labels, guess, rank, loss)
+    return [
+        row | {"test_top1": hits[i].mean(), "test_loss": loss[i].mean() + 0.1, "n_test": videos}
+        for i, row in enumerate(rows)
+    ], outcomes
+
+
+def test_with_predictions_intervals_are_for_new_videos_too() -> None:
+    rows, outcomes = predicted(sweep())
+    found, alone = (effects(rows, ARMS, outcomes=each) for each in (outcomes, None))
+    for metric in ("top1", "loss"):
+        ours, seeds = of(found, metric)["better"], of(alone, metric)["better"]
+        assert ours.difference == pytest.approx(seeds.difference), "the trials' own, to the last digit"
+        assert (ours.n_videos, ours.n_groups) == (60, 30)
+        assert (seeds.n_videos, seeds.n_groups) == (0, 0)
+    assert of(found, "top1")["better"].se >= of(alone, "top1")["better"].se * 0.5
+
+
+def test_without_the_predictions_of_one_trial_nothing_is_said_of_new_videos() -> None:
+    rows, outcomes = predicted(sweep())
+    fewer = dataclasses.replace(outcomes, cells=dict(list(outcomes.cells.items())[1:]))
+    assert {row.n_videos for row in effects(rows, ARMS, outcomes=fewer)} == {0}
+
+
+def test_the_margin_holds_for_metrics_of_its_unit() -> None:
+    found = effects(sweep(), ARMS, margin=0.3)
+    assert {row.verdict for row in found if row.metric == "top1"} == {"no practical effect"}
+    assert all(math.isnan(row.margin) for row in found if row.metric == "loss")
+    found = effects(sweep(), ARMS, metric="loss", margin=0.3)
+    assert of(found, "loss")["same"].verdict == "no practical effect"
+    assert of(found, "top1")["same"].verdict == "inconclusive"
+
+
+def test_an_open_verdict_says_how_many_seeds_would_settle_it() -> None:
+    found = of(effects(sweep(), ARMS, margin=0.01), "top1")
+    assert found["better"].more_seeds is None
+    assert not found["better"].needs_videos
+    assert (found["same"].more_seeds or 0) >= 1
+
+
+def test_where_seeds_agree_and_videos_do_not_more_videos_are_needed() -> None:
+    rows, outcomes = predicted(sweep())
+    for array in (outcomes.rank, outcomes.predicted, outcomes.loss):
+        for (arm, _), row in outcomes.cells.items():
+            array[row] = array[outcomes.cells[arm, 0]]  # all seeds of an arm do the same
+    same = of(effects(rows, ARMS, outcomes=outcomes, margin=0.001), "top1")["same"]
+    assert same.verdict == "inconclusive"
+    assert same.more_seeds is None
+    assert same.needs_videos
+
+
+def test_simultaneous_intervals_are_bonferroni_s_over_the_family() -> None:
+    found = of(effects(sweep(), ARMS), "top1")
+    for arm, family in (("better", 3), ("placebo", 1)):
+        one = found[arm]
+        half = stats.t.ppf(1 - 0.05 / family / 2, one.df) * one.se
+        assert (one.low_simultaneous, one.high_simultaneous) == pytest.approx(
+            (one.difference - half, one.difference + half)
+        )
+
+
+def test_looks_multiply_p_and_widen_intervals() -> None:
+    once, thrice = (of(effects(sweep(), ARMS, looks=looks), "top1")["worse"] for looks in (1, 3))
+    assert thrice.p == once.p
+    assert thrice.p_adjusted == pytest.approx(3 * once.p_adjusted)
+    half = stats.t.ppf(1 - 0.05 / 3 / 2, once.df) * once.se
+    assert thrice.high - thrice.low == pytest.approx(2 * half)
+
+
+def test_folds_of_a_seed_are_one_trial() -> None:
+    rows = sweep()
+    folds = [
+        row | {"fold": fold, "n_test": n, "test_top1": row["test_top1"] + shift}
+        for row in rows
+        for fold, n, shift in ((0, 30, 0.01), (1, 10, -0.03))  # 30 × 0.01 = 10 × 0.03
+    ]
+    found, whole = of(effects(folds, ARMS), "top1"), of(effects(rows, ARMS), "top1")
+    assert found["better"].difference == pytest.approx(whole["better"].difference)
+    assert found["better"].se == pytest.approx(whole["better"].se)
+    folds[1]["status"] = "failed"  # a fold of the baseline's first seed
+    assert {row.n_seeds for row in effects(folds, ARMS) if row.metric == "top1"} == {4}
+
+
 @pytest.mark.parametrize(
-    ("difference", "p", "mode", "verdict"),
-    [
-        (0.1, 0.05, "max", "helps"),
-        (0.1, 0.051, "max", "inconclusive"),
-        (-0.1, 0.01, "max", "hurts"),
-        (-0.1, 0.01, "min", "helps"),
-        (0.1, 0.01, "min", "hurts"),
-        (0.1, math.nan, "max", "inconclusive"),
-    ],
+    ("epochs", "clips", "fair"), [(10, 300, True), (12, 300, False), (10, 150, False), (None, 300, None)]
 )
-def test_judge(difference: float, p: float, mode: Any, verdict: str) -> None:
-    assert judge(difference, p, mode) == verdict
+def test_a_budget_is_fair_where_as_many_epochs_of_as_many_clips_were_planned(
+    epochs: int | None, clips: int, fair: bool | None
+) -> None:
+    def budget(planned: int | None, clips: int, trained: int) -> dict[str, Any]:
+        spec = json.dumps({"optim": {"epochs": planned}})
+        return {"spec": spec, "epochs": trained, "clips_trained": clips * trained}
+
+    rows = [
+        row | (budget(epochs, clips, 7) if row["arm"] == "better" else budget(10, 300, 10)) for row in sweep()
+    ]
+    found = of(effects(rows, ARMS), "top1")
+    assert found["better"].fair_budget is fair, "early stopping, 7 epochs of 10, is the same plan"
+    assert found["worse"].fair_budget is True

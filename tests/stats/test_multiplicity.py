@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
 from actrec.stats.multiplicity import holm
 
@@ -31,3 +32,8 @@ def test_what_was_not_tested_is_not_counted() -> None:
 def test_degenerate_families() -> None:
     assert holm([]).shape == (0,)
     assert holm([0.3]) == pytest.approx([0.3])
+
+
+def test_statsmodels_gives_the_same() -> None:
+    p = np.random.default_rng(1).beta(0.3, 1, size=30)
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
