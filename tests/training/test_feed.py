@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from actrec.data.clipset import ClipSet
 from actrec.data.shards import Shards
 from actrec.spec import ClipSpec
+from actrec.training.featureset import FeatureSet
 from actrec.training.feed import CachedFeed, ragged_arange, task_of
 
 VIDEOS = {"train": 11, "val": 3, "test": 5}
@@ -120,3 +122,27 @@ def test_the_task_counts_training_videos_by_class() -> None:
 def test_ragged_arange() -> None:
     assert ragged_arange(np.array([2, 0, 3])).tolist() == [0, 1, 0, 1, 2]
     assert ragged_arange(np.array([], np.int64)).tolist() == []
+
+
+def feature_set(clips: ClipSet) -> FeatureSet:
+    """Features and sums that are ten and a hundred times their row's number."""
+    rows = np.arange(len(clips.shards))
+    return FeatureSet(Path("."), 3, Shards(((10.0 * rows[:, None]).astype(np.float32),)), 100 * rows)
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_features_take_the_place_of_their_clips(ahead: int) -> None:
+    clips = clip_set(UNIFORM)
+    feed = CachedFeed(clips, features=feature_set(clips), ahead=ahead)
+    plain = CachedFeed(clips)
+    for found, pixels in (
+        *zip(feed.train(0, 1, 4), plain.train(0, 1, 4), strict=True),
+        *zip(feed.evaluate("val", 2), plain.evaluate("val", 2), strict=True),
+    ):
+        rows = pixels.clips[:, 0, 0, 0, 0].tolist()
+        assert found.video_ids == pixels.video_ids
+        assert found.clips.flatten().tolist() == [10.0 * row for row in rows]
+        assert found.sums is not None
+        assert found.sums.tolist() == [100 * row for row in rows]
+        assert found.rows(torch.tensor([0])).sums == 100 * rows[0]
+        assert pixels.sums is None
