@@ -1,22 +1,28 @@
-"""Computing the features of frozen prefixes: a Ray Data job on the workers' devices, each clip once."""
+"""Computing the features of frozen prefixes, on the devices that trials will have, each clip once.
+
+Plain actors do it, as plain tasks decode: features go to disk where they are made, so nothing streams, and
+Ray Data takes twice as long to start a pool of actors as Ray takes itself.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray.data
-import ray.train.torch
+import ray
 import torch
-from ray.data import ActorPoolStrategy
+from ray.util import ActorPool
 
 from actrec.data import shards
-from actrec.data.stream import quietly
+from actrec.data.local_copy import nearest
+from actrec.data.sets import Hold, filling, make_room, size_text
+from actrec.data.storage import cache_root
 from actrec.engine.cache import open_clips
 from actrec.engine.placement import Allocation
 from actrec.engine.sharing import Sharing
@@ -37,13 +43,30 @@ class _Task:
     last: int
 
 
+def reserve(chosen: Sequence[Sharing], say: Callable[[str], object]) -> list[Hold]:
+    """Holds the sets of these features and makes room for what they lack; release each when trials are done.
+
+    Raises:
+        DataError: if there is not enough room, or the cache cannot be written.
+    """
+    holds = [Hold(one.folder) for one in chosen]
+    lacking = sum(max(0, one.size - shards.stored(one.folder)) for one in chosen)
+    if not make_room(cache_root(), lacking, say):
+        for hold in holds:
+            hold.release()
+        raise DataError(
+            f"the features need {size_text(lacking)} more than {cache_root()} can take: --no-share"
+        )
+    return holds
+
+
 def compute(
     chosen: Sequence[Sharing], allocation: Allocation, nodes: Sequence[Mapping[str, float]]
 ) -> Iterator[tuple[int, int]]:
     """Computes the shards that are missing or damaged; the clips are all there.
 
-    Shards that are whole stay, whoever made them, so what was interrupted goes on. Actors write their shards
-    themselves. Each has the device and the threads of a training worker.
+    Shards that are whole stay, whoever made them, so what was interrupted goes on; where another study fills
+    the same set, this one waits for it. Each actor has the device and the threads of a training worker.
 
     Yields:
         As shards are done: (clips computed since the last, clips to compute in all); nothing if all is there.
@@ -51,27 +74,39 @@ def compute(
     Raises:
         DataError: if features cannot be written or clips cannot be read.
     """
-    tasks = [task for one in chosen for task in _missing(one)]
-    if not tasks:
-        return
-    total = sum(task.last - task.first for task in tasks)
-    gpu = allocation.gpus_per_worker
-    data = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks)).map(
-        _Actor,  # type: ignore[arg-type]  # a class, of which each actor makes one
-        fn_constructor_args=[{one.folder: one.prefix for one in chosen}, allocation.threads, bool(gpu)],
-        compute=ActorPoolStrategy(size=min(len(tasks), _places(allocation, nodes))),
-        num_cpus=allocation.cpus_per_worker if gpu else allocation.threads,
-        num_gpus=gpu or None,
+    with ExitStack() as writing:
+        for one in sorted(chosen, key=lambda one: one.folder):  # in one order: no two studies wait in a ring
+            writing.enter_context(filling(one.folder))
+        tasks = [task for one in chosen for task in _missing(one)]
+        if tasks:
+            yield from _compute(chosen, tasks, allocation, nodes)
+
+
+def _compute(
+    chosen: Sequence[Sharing],
+    tasks: list[_Task],
+    allocation: Allocation,
+    nodes: Sequence[Mapping[str, float]],
+) -> Iterator[tuple[int, int]]:
+    total, gpu = sum(task.last - task.first for task in tasks), allocation.gpus_per_worker
+    prefixes = ray.put({one.folder: one.prefix for one in chosen})
+    actor = ray.remote(_Actor).options(
+        num_cpus=allocation.cpus_per_worker if gpu else allocation.threads, num_gpus=gpu
     )
-    with quietly():
-        try:
-            for row in data.iter_rows():
-                if row["error"]:
-                    raise DataError(row["error"])
-                yield row["clips"], total
-        except ray.exceptions.RayError as error:
-            last = str(error).strip().splitlines()[-1]
-            raise DataError(f"Ray could not finish computing features: {last}") from error
+    count = min(len(tasks), _places(allocation, nodes))
+    actors: list[Any] = [actor.remote(prefixes, allocation.threads, bool(gpu)) for _ in range(count)]
+    try:
+        pool = ActorPool(actors)
+        for clips, error in pool.map_unordered(lambda each, task: each.compute.remote(task), tasks):
+            if error:
+                raise DataError(error)
+            yield clips, total
+    except ray.exceptions.RayError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise DataError(f"Ray could not finish computing features: {last}") from error
+    finally:
+        for each in actors:
+            ray.kill(each)
 
 
 def _missing(one: Sharing) -> Iterator[_Task]:
@@ -103,15 +138,15 @@ class _Actor:
         self._device = torch.device("cuda" if gpu else "cpu")
         self._built: tuple[Path, Extractor] | None = None
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        task: _Task = row["task"]
+    def compute(self, task: _Task) -> tuple[int, str]:
+        """Writes one shard; returns how many clips it has, or what went wrong."""
         try:
-            self._compute(task)
+            self._write(task)
         except ActrecError as fault:  # what an actor raises comes with Ray's log
-            return {"clips": 0, "error": str(fault)}
-        return {"clips": task.last - task.first, "error": ""}
+            return 0, str(fault)
+        return task.last - task.first, ""
 
-    def _compute(self, task: _Task) -> None:
+    def _write(self, task: _Task) -> None:
         if self._built is None or self._built[0] != task.folder:
             self._built = None  # the last model's memory first
             self._built = task.folder, self._prefixes[task.folder].extractor(self._device)
@@ -122,5 +157,5 @@ class _Actor:
 
 @cache
 def open_features(folder: Path) -> FeatureSet:
-    """A complete feature set, opened once a process."""
-    return FeatureSet.open(folder)
+    """A complete feature set, opened once a process; on this node's disk where it lies on the network."""
+    return FeatureSet.open(nearest(folder))

@@ -2,14 +2,13 @@
 
 Both follow from the plan and its clips alone, never from what is left to run, so that every launch of a study
 decides alike: a prefix is shared if its stages then see fewer clips than they would over all epochs of all
-the trials that have it, and if its features take no more than half of what is free on the disk.
+the trials that have it, and if the cache has room for its features.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
+from actrec.data.sets import room_after_eviction, size_text
 from actrec.data.storage import cache_root
 from actrec.engine.cache import ClipKey, open_clips
 from actrec.errors import ActrecError
@@ -46,6 +46,16 @@ class Sharing:
         """Of the prefix, in words: ``the first 5 stages of r3d_18``."""
         stages = "the first stage" if self.prefix.stages == 1 else f"the first {self.prefix.stages} stages"
         return f"{stages} of {self.prefix.spec.model.name}"
+
+    @property
+    def rows(self) -> int:
+        """How many clips there are, once all are decoded."""
+        return len(open_clips(self.clips).shards)
+
+    @property
+    def size(self) -> int:
+        """Of its features, in bytes."""
+        return 4 * prod(self.prefix.row_shape) * self.rows
 
 
 def find(
@@ -83,17 +93,16 @@ def decide(found: Sequence[Sharing], keys: Mapping[str, ClipKey]) -> tuple[list[
     chosen: list[Sharing] = []
     trials, shared, unshared = Counter[str](), Counter[str](), Counter[str]()
     lines: list[str] = []
-    room = _room()
+    room = room_after_eviction(cache_root())
     for one in found:
-        rows = len(open_clips(one.clips).shards)
+        rows, size = one.rows, one.size
         saved = sum(_forwards(trial, keys[trial.trial_id]) for trial in one.trials)
-        size = 4 * prod(one.prefix.row_shape) * rows
         if saved <= rows:
             lines.append(f"{one.name} are not shared: {rows:,} clips would pass instead of {saved:,}")
-        elif size > room and not featureset.is_begun(one.folder):
+        elif size > room:
             lines.append(
-                f"{one.name} are not shared: {size / 2**30:,.1f} GiB of features are more than half of what "
-                f"is free in {cache_root()}"
+                f"{one.name} are not shared: the features take {size_text(size)}, and {size_text(room)} can "
+                f"be had in {cache_root()}"
             )
         else:
             chosen.append(one)
@@ -115,9 +124,3 @@ def _forwards(trial: Trial, key: ClipKey) -> int:
     clips = clips.with_splits(key.splits) if key.splits else clips
     val, test = (len(eval_items(clips, clips.videos(split))[1]) for split in ("val", "test"))
     return trial.spec.optim.epochs * (len(train_items(clips, 0)[1]) + val) + test
-
-
-def _room() -> int:
-    """Bytes that features may take."""
-    cache_root().mkdir(parents=True, exist_ok=True)
-    return shutil.disk_usage(cache_root()).free // 2

@@ -57,11 +57,6 @@ def begin(folder: Path, *, stages: int, count: int, about: dict[str, Any]) -> No
         shards.put(folder / _META, json.dumps(meta, indent=1).encode())
 
 
-def is_begun(folder: Path) -> bool:
-    """Whether a set, or a part of it, is there."""
-    return (folder / _META).exists()
-
-
 def write(folder: Path, number: int, features: Float32, sums: Int64) -> None:
     """Writes one shard: features (n, …), and the sum of each clip's pixels, (n,).
 

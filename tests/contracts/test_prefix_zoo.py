@@ -94,11 +94,11 @@ def trained(run: TrialRun, own: Batch) -> dict[str, torch.Tensor]:
 def test_a_trial_on_features_is_the_trial_on_clips(name: str, freeze: FreezeSpec) -> None:
     torch.set_num_threads(1)
     given = spec(name, freeze)
-    try:
-        prefix = Prefix.of(given, len(TASK.class_names))
-    except ModelError as error:
-        assert "no normalisation layers" in str(error)
+    if name == "cnn_lstm_1" and freeze.strategy in ("norm_only", "frozen_norm"):
+        with pytest.raises(ModelError, match="no normalisation layers"):
+            Prefix.of(given, len(TASK.class_names))
         return
+    prefix = Prefix.of(given, len(TASK.class_names))
     if freeze.strategy == "norm_only":  # as many stages as come before the first with a normalisation layer
         assert prefix is None or prefix.stages < len(find(name).stages) - 1
     else:
