@@ -17,6 +17,7 @@ from ray.tune.error import TuneError
 
 from actrec.data import synthetic
 from actrec.data.manifest import Manifest
+from actrec.data.sets import Hold
 from actrec.engine import cache, features, sharing
 from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster, check_shared, connect
@@ -142,6 +143,7 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
         display.say(f"earlier results are now in {old}")
     for problem in ledger.problems:
         display.say(f"note: {problem}")
+    ledger.compact()  # what a killed launch left in parts: from here on everybody reads one file a table
     done = ledger.finished() if options.retry_failed else ledger.done()
     pending = [trial for trial in wanted if trial.trial_id not in done]
     launch = _Launch(study, manifest, options, display, ledger, token, trials, keys)
@@ -231,6 +233,7 @@ class _Launch:
         self._started = time.monotonic()
         self._filled = Filled(0, 0, 0, ())
         self._prefix_forwards = 0
+        self._holds: list[Hold] = []  # of the sets that trials use
         self._earlier = read_record(self.options.out)
         self._record: dict[str, Any] = {}
 
@@ -260,6 +263,8 @@ class _Launch:
 
     def conclude(self) -> Outcome:
         """Folds the ledger, and writes effects and provenance."""
+        for hold in self._holds:
+            hold.release()
         self.ledger.compact()
         rows = self._write_effects()
         self._write_record(ended=True)
@@ -307,6 +312,7 @@ class _Launch:
             }
             self._filled = Filled(len(needed), sum(len(stream.videos) for stream in streams.values()), 0, ())
             return streams
+        self._holds += cache.reserve(list(needed.values()), cache.cache_root(), self.display.say)
         self._filled = cache.fill(
             needed.values(), partial(self.display.update, "videos decoded"), self.display.say
         )
@@ -334,6 +340,7 @@ class _Launch:
         chosen, lines = sharing.decide(found, self.keys)
         for line in lines:
             self.display.say(line)
+        self._holds += features.reserve(chosen, self.display.say)
         for clips, total in features.compute(chosen, allocation, cluster.nodes):
             self._prefix_forwards += clips
             self.display.update("clips through frozen stages", self._prefix_forwards, total)
