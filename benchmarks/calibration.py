@@ -275,22 +275,26 @@ def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Of so many cells some lie outside by simulation alone, so a miss has p < 0.001 by a binomial test.
     """
     judged = [cell for cell in cells if cell["judged"]]
-    plain = [cell for cell in judged if not cell["noisier"]]
-    wide = [c for c in plain if (c["seeds"], c["arms"], c["seed"], c["video"]) == (3, 8, "strong", "weak")]
+    alike = [cell for cell in judged if not cell["noisier"]]
+    wide = [c for c in alike if (c["seeds"], c["arms"], c["seed"], c["video"]) == (3, 8, "strong", "weak")]
     return {
         "cells": len(judged),
-        "coverage": {method: span(judged, method) for method in METHODS},
-        "family_error": {m: max(c[m]["family_error"] for c in judged) for m in METHODS},
-        "mean_power": {m: round(float(np.mean([c[m]["power"] for c in plain])), 3) for m in METHODS},
+        "coverage": {method: span(alike, method) for method in METHODS},
+        "coverage_4_times_noisier": {
+            noisier: span([cell for cell in judged if cell["noisier"] == noisier], "ours")
+            for noisier in sorted({cell["noisier"] for cell in judged} - {""})
+        },
+        "family_error": {m: max(c[m]["family_error"] for c in alike) for m in METHODS},
+        "mean_power": {m: round(float(np.mean([c[m]["power"] for c in alike])), 3) for m in METHODS},
         "width_3_seeds_8_arms": [round(c["ours"]["width"] / c["alone"]["width"], 3) for c in wide],
         "misses": [
-            f"{name_of(cell)}: {cell['ours']['coverage']:.3f}"
+            f"{name_of(cell)}: coverage {cell['ours']['coverage']:.3f}"
             for cell in judged
             if missed(cell["ours"]["coverage"], 0.93, cell["studies"], "less")
             or missed(cell["ours"]["coverage"], 0.985, cell["studies"], "greater")
         ],
         "family_misses": [
-            f"{name_of(cell)}: {cell['ours']['family_error']:.3f}"
+            f"{name_of(cell)}: family-wise error {cell['ours']['family_error']:.3f}"
             for cell in judged
             if missed(cell["ours"]["family_error"], 0.05, cell["studies"] // 2, "greater")
         ],
