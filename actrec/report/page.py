@@ -14,6 +14,7 @@ from actrec.report.sections import arms, classes, record, verdicts
 from actrec.report.sections.banners import banners
 from actrec.report.sections.cost import cost
 from actrec.report.sections.curves import curves
+from actrec.report.sections.data import data
 from actrec.report.sections.factors import factors
 from actrec.report.sections.settings import settings
 from actrec.report.sections.setup import setup
@@ -63,7 +64,7 @@ def page(report: Report, folder: Path) -> str:
     policy = "; ".join(
         [
             "default-src 'none'",
-            "img-src data: blob:",
+            "img-src 'self' data: blob:",
             "style-src 'unsafe-inline'",
             f"script-src 'self' {_hash(script)}",
         ]
@@ -82,7 +83,7 @@ def page(report: Report, folder: Path) -> str:
         ("cost", "Cost", cost(report)),
         ("failures", "Failures", record.failures(report)),
         ("trials", "Trials", trials(report)),
-        ("data", "Data", record.data(report)),
+        ("data", "Data", data(report)),
         ("provenance", "Provenance", record.provenance(report, folder)),
     ]
     body = [

@@ -13,11 +13,13 @@ from actrec.errors import LedgerError
 from actrec.report.contrasts import read_contrasts
 from actrec.report.curves import fits, learning_curves
 from actrec.report.effects import read_effects
+from actrec.report.frames import read_frames
 from actrec.report.outcomes import class_report, count_predictions, outcome
 from actrec.report.ranking import precision_recall
 from actrec.report.record import Row, at, data, launches, read_study
 from actrec.report.trials import best_change, group_arms, in_focus, read_trials, test_videos
 from actrec.report.values import BASELINE, Arm, Report
+from actrec.report.videos import read_videos
 from actrec.results.ledger import Ledger
 
 T = TypeVar("T")
@@ -72,6 +74,8 @@ def load(folder: Path) -> Report:
         settings=_settings(study, arms),
         n_test=test_videos(arms, of_data),
         study=study,
+        videos=read_videos(folder),
+        frames=read_frames(folder),
         problems=tuple(ledger.problems),
     )
 

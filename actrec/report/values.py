@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actrec.data.counts import Undecodable
+from actrec.report.frames import Frame
+from actrec.report.videos import Videos
 
 BASELINE, PLACEBO = "baseline", "placebo"
 ALPHA = 0.05  # an adjusted p up to this is a finding
@@ -316,6 +318,8 @@ class Report:
     settings: Mapping[str, Any]
     n_test: int | None
     study: Mapping[str, Any]
+    videos: Videos | None = None
+    frames: Mapping[str, Frame] = field(default_factory=dict)  # video id → its picture
     problems: tuple[str, ...] = ()  # what was damaged in the ledger, a line each
 
     def count(self, status: Status) -> int:

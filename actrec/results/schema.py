@@ -2,7 +2,8 @@
 
 ``trials`` one row a trial · ``epochs`` one row a metric of a split after an epoch · ``predictions`` one row a
 test video of a trial · ``effects`` one row a metric of an arm · ``contrasts`` one row a metric of a main
-effect or two-way interaction, in factorial studies.
+effect or two-way interaction, in factorial studies · ``videos`` one row a video of the manifest ·
+``embeddings`` one row a test video of one of the few trials that the report maps.
 """
 
 from __future__ import annotations
@@ -137,6 +138,32 @@ TABLES: dict[str, pa.Schema] = {
             "p": pa.float64(),
             "p_adjusted": pa.float64(),
         },
+    ),
+    "videos": _schema(
+        {
+            "video_id": pa.string(),
+            "class_name": pa.string(),
+            "group": pa.string(),
+            "block": pa.string(),  # empty where there is but one
+            "split": pa.string(),  # of the manifest; in a cross-validation folds have others
+            "status": pa.string(),  # ok or unreadable
+        },
+        {
+            "reason": pa.string(),  # why it is unreadable; its numbers are 0 then
+            "num_frames": pa.int64(),
+            "fps": pa.float64(),
+            "width": pa.int64(),
+            "height": pa.int64(),
+            "seconds": pa.float64(),
+        },
+    ),
+    "embeddings": _schema(
+        {
+            "trial_id": pa.string(),
+            "video_id": pa.string(),
+            "vector": pa.list_(pa.float32()),  # what goes into the head, the mean over the video's clips
+        },
+        {},
     ),
 }
 

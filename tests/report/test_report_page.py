@@ -109,7 +109,7 @@ def test_every_figure_has_a_label_and_traces(page: Page) -> None:
     arms, metrics, classes = 12, 2, 10
     fixed = {
         "effect-plot", "seeds-plot", "fit-top1", "fit-loss", "confusion-baseline", "confusion-best",
-        "confusion-difference", "recall-plot", "recall-change", "cost-plot",
+        "confusion-difference", "recall-plot", "recall-change", "cost-plot", "data-classes",
     }  # fmt: skip
     names = {str(attrs["id"]) for attrs in canvases}
     assert fixed <= names
@@ -218,7 +218,7 @@ def test_a_study_before_its_first_trial_has_a_page(tmp_path: Path) -> None:
     folder = write_example(tmp_path, done=0)
     page = Page(build_report(folder))
     assert f"No trial has finished yet: of {12 * len(SEEDS)} trials, 60 have not run." in page.words
-    assert not page.figures
+    assert set(page.figures) == {"data-classes-data"}
 
 
 def test_a_study_where_everything_failed_has_a_page(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import plotly.io as pio
 
 from actrec.report import words
 from actrec.report.figures import style
+from actrec.report.frames import Frame
 from actrec.report.markup import Child, Html, el, json_in_script
 from actrec.report.values import Report
 
@@ -133,6 +134,13 @@ def plot(ident: str, figure: go.Figure, label: str, caption: Child = None, *, wi
     data = el("script", json_in_script(pio.to_json(figure)), type="application/json", id=f"{ident}-data")
     frame = el("div", canvas, class_="wide", tabindex=0, role="group", aria_label=label) if wide else canvas
     return el("figure", frame, el("figcaption", caption) if caption else None, data)
+
+
+def picture(frame: Frame, video: str) -> Html:
+    """A video's picture, loaded when it comes near the screen."""
+    return el(
+        "img", src=frame.src, alt=f"{video}: {frame.class_name}", title=video, loading="lazy", height=56
+    )
 
 
 def pill(verdict: str) -> Html:

@@ -1,4 +1,4 @@
-"""Nothing lost, nothing silent: failures, the plan, the data, where it all comes from."""
+"""Nothing lost, nothing silent: failures, and where it all comes from."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ from pathlib import Path
 from actrec.report import words
 from actrec.report.markup import Child, Html, el
 from actrec.report.record import at
-from actrec.report.sections.parts import Cell, Column, facts, note, section, table, text_columns
-from actrec.report.sections.verdicts import videos
+from actrec.report.sections.parts import facts, section, table, text_columns
 from actrec.report.values import Launch, Report
-
-SPLITS = {
-    "builtin": "those of the built-in data set",
-    "official": "official, as the data set names them",
-    "cut": "cut by actrec, whole groups together",
-}
 
 
 def failures(report: Report) -> Html:
@@ -58,41 +51,6 @@ def _undecodable(report: Report) -> str:
     return f"{broken} of {words.count(report.data.videos, 'video')} undecodable."
 
 
-def data(report: Report) -> Html:
-    """Videos by split and class."""
-    counts = report.data.counts
-    names = list(dict.fromkeys(name for classes in counts.values() for name in classes))
-    known = [name for name in report.class_names if name in names]
-    ordered = known + [name for name in names if name not in known]
-    columns = [Column("Class"), *(Column(split, number=True) for split in counts), Column("All", number=True)]
-    rows: list[list[Child | Cell]] = [
-        [name or "all classes", *(_number(n) for n in per_split), _number(sum(per_split))]
-        for name in ordered
-        for per_split in [[classes.get(name, 0) for classes in counts.values()]]
-    ]
-    totals = [sum(classes.values()) for classes in counts.values()]
-    total: list[Child | Cell] = ["all classes", *(_number(n) for n in totals), _number(sum(totals))]
-    groups, doubles = report.data.straddling_groups, report.data.near_duplicates
-    return section(
-        "data",
-        "Data",
-        facts(
-            [
-                ("Videos", videos(report)),
-                ("Splits", SPLITS.get(report.data.split_source or "", report.data.split_source)),
-                ("Groups on both sides of a split", None if groups is None else str(groups)),
-                (
-                    "Near-duplicates on both sides of a split",
-                    "not checked" if doubles is None else str(doubles),
-                ),
-            ]
-        ),
-        table("Videos by split and class", columns, rows, [total] if len(rows) > 1 else [])
-        if rows
-        else note("No counts are recorded."),
-    )
-
-
 def provenance(report: Report, folder: Path) -> Html:
     """What it takes to trust or repeat the study, and its files."""
     study = report.study
@@ -103,7 +61,7 @@ def provenance(report: Report, folder: Path) -> Html:
     command = at(study, "command", str, None) or " ".join(map(str, at(study, "command", list, [])))
     files = [
         name
-        for name in ("trials", "epochs", "predictions", "effects", "contrasts")
+        for name in ("trials", "epochs", "predictions", "effects", "contrasts", "videos")
         if (folder / f"{name}.parquet").exists()
     ]
     links: list[Child] = [[el("a", f"{name}.parquet", href=f"{name}.parquet"), "  "] for name in files]
@@ -192,10 +150,6 @@ def _hardware(found: Mapping[str, object]) -> str:
         elif value != "none here":
             parts.append(str(value))
     return " · ".join(parts)
-
-
-def _number(n: int) -> Cell:
-    return Cell(f"{n:,}", n)
 
 
 def _code(text: str | None) -> Html | None:
