@@ -21,7 +21,7 @@ from actrec.engine.stream import Stream
 from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, Worker
 from actrec.training.feed import CachedFeed, task_of
 
-AHEAD = 2  # batches that are gathered while a GPU computes
+AHEAD = 2  # batches that are gathered while others are trained on
 # Keys of a Tune result, beside plain numbers.
 RESULT, FAILURE, UNDECODABLE = "actrec_result", "actrec_failure", "actrec_undecodable"
 
@@ -64,7 +64,7 @@ class WorkerSetup:
                 clips = clips.with_splits(command.splits)
             features = open_features(command.features) if command.features else None
             return Source(
-                CachedFeed(clips, rank, world_size, features, AHEAD if self.gpu else 0, pinned=self.gpu),
+                CachedFeed(clips, rank, world_size, features, AHEAD, pinned=self.gpu),
                 task_of(clips, command.class_names),
                 dict(zip(clips.video_ids, clips.groups, strict=True)),
                 first=features.stages if features else 0,

@@ -54,8 +54,8 @@ class CachedFeed:
 
     Attributes:
         features: of the same clips, row by row; if given, batches have these instead of pixels.
-        ahead: batches that a thread gathers while others are trained on. It pays where someone else than
-            this process's threads computes, or the disk is waited for; else they only share the same cores.
+        ahead: batches that a thread gathers while others are trained on. It pays where a GPU computes, or the
+            disk is waited for; where neither is so, it costs nothing that could be measured.
         pinned: in page-locked memory, for a GPU.
     """
 
