@@ -12,6 +12,7 @@ from typing import Any
 from ray import tune
 from ray.actor import ActorHandle
 
+from actrec.engine import embeddings
 from actrec.engine.progress import TrialProgress
 from actrec.engine.trainable import FAILURE, RESULT, UNDECODABLE
 from actrec.engine.worker import Failure, Station, TrialResult
@@ -142,6 +143,8 @@ class Recorder(tune.Callback):
         try:
             self._ledger.append(row, done.epochs if done else (), done.predictions if done else ())
             self._recorded.add(trial.trial_id)
+            if done is not None and done.embeddings:
+                embeddings.write(self._ledger.folder, trial.trial_id, done.embeddings, self._say)
             shutil.rmtree(self._station.checkpoint(trial.trial_id), ignore_errors=True)
         except ActrecError as error:
             self.problem = error

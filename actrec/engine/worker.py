@@ -7,6 +7,7 @@ an epoch of it, so a worker that was started anew in the middle of a trial needs
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import platform
 import time
 import traceback
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 import actrec
+from actrec.engine.embeddings import Rows, rows_of
 from actrec.errors import ActrecError, DivergedError, ModelError, SpecError, WorkerLostError
 from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec
@@ -49,7 +51,8 @@ class RunEpoch:
     """The command: train one more epoch of this trial, and test it if that was its last.
 
     ``clips`` is the folder of its clip set; ``splits`` those of its fold, video id → split, where it has one;
-    ``features`` the folder of what its frozen prefix makes of the clips, if it trains on that.
+    ``features`` the folder of what its frozen prefix makes of the clips, if it trains on that; ``embed`` asks
+    for what its head gets of the test videos.
     """
 
     trial_id: str
@@ -58,6 +61,7 @@ class RunEpoch:
     class_names: tuple[str, ...]
     splits: Mapping[str, str] = field(default_factory=dict)
     features: Path | None = None
+    embed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class TrialResult:
     trial: Mapping[str, Any]
     epochs: tuple[Mapping[str, Any], ...]
     predictions: tuple[Mapping[str, Any], ...]
+    embeddings: Rows = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,9 @@ class Worker:
         if run.finished:
             run.restore_best()
             result = _result(current, run.evaluate(self._alive(feed.evaluate("test", size))))
+            if command.embed:
+                embedded = run.embed(self._alive(feed.evaluate("test", size)))
+                result = dataclasses.replace(result, embeddings=rows_of(embedded))
         else:
             self._save(current)
         last = run.history[-1]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from actrec.errors import DivergedError
 from actrec.models.card import ModelCard
+from actrec.models.layers import Staged
 from actrec.models.zoo import build
 from actrec.seeding import derive
 from actrec.spec import TrialSpec
@@ -111,6 +112,15 @@ class Learner:
     def logits(self, inputs: Tensor) -> Tensor:
         """float32 (B, K), in the mode that the model is in."""
         return self._forward(self._plain, inputs)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """What goes into the head, float32 (B, …); of a model that is no chain of stages, its logits."""
+        if not isinstance(self.model, Staged):
+            return self.logits(inputs)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
+            for stage in self.model.stages()[self._first : -1]:
+                inputs = stage.run(inputs)
+        return inputs.float()
 
     def train_mode(self) -> None:
         """Train mode, but for what is frozen; see :func:`actrec.training.freeze.set_train_mode`."""

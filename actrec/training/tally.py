@@ -104,6 +104,7 @@ def merge(tallies: Sequence[Tally]) -> Tally:
     Raises:
         DataError: if a video has two labels.
     """
+    tallies = [tally for tally in tallies if len(tally)] or tallies[:1]  # one that is empty may lack columns
     return _grouped(
         [video_id for tally in tallies for video_id in tally.video_ids],
         np.concatenate([tally.labels for tally in tallies]),

@@ -34,7 +34,7 @@ from actrec.seeding import derive, torch_rng
 from actrec.spec import TrialSpec, trial_id
 from actrec.training import checkpoint, distributed, fingerprint
 from actrec.training.batch import Batch
-from actrec.training.evaluate import score
+from actrec.training.evaluate import embed, score
 from actrec.training.learner import PLAIN, Learner, Modes, check_finite
 from actrec.training.losses import class_weights
 from actrec.training.optim import lr_factor
@@ -161,6 +161,16 @@ class TrialRun:
         tally = distributed.union(mine, self.world_size)
         tally.check_clips(clips_per_video(self.spec.clip, train=False))
         return tally
+
+    def embed(self, batches: Iterable[Batch]) -> Tally:
+        """What goes into the model's head, in the place of scores, of every clip once.
+
+        Vectors float32 (D,), D ≤ 512; see :func:`actrec.training.evaluate.pooled`.
+        """
+        self.model.eval()
+        rng = torch_rng(self.spec.seed, "evaluate")
+        mine = embed(lambda clips: self._learner.features(self._prepare(clips, rng)), batches, self.device)
+        return distributed.union(mine, self.world_size)
 
     def finish_epoch(self, val: Tally) -> EpochStats:
         """Closes an epoch that was trained, with the tally of the validation videos.
