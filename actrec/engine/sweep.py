@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -85,8 +85,10 @@ class Sweep:
         features: Mapping[str, Path],
         *,
         already: int,
+        embedded: Collection[str] = (),
     ) -> Recorder:
         """Trains ``trials``; ``already`` others of the study are done. ``features``: see :class:`RunEpoch`.
+        ``embedded`` are the ids of those that leave embeddings.
 
         Raises:
             LedgerError, WorkerLostError: what ended the sweep early.
@@ -109,6 +111,7 @@ class Sweep:
                 keys[trial.trial_id].manifest.class_names,
                 keys[trial.trial_id].splits,
                 features.get(trial.trial_id),
+                embed=trial.trial_id in embedded,
             )
             for trial in trials
         }
