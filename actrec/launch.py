@@ -22,7 +22,9 @@ from actrec.report.words import answer
 from actrec.results.ledger import Ledger
 from actrec.spec import assignment, override
 from actrec.study.factors import RESERVED, Study
+from actrec.study.greedy import ADAPTIVE
 from actrec.study.plan import describe, plan
+from actrec.study.race import MAX_SEEDS
 from actrec.training.learner import Modes
 
 _ELSEWHERE = RESERVED | dict.fromkeys(("data.manifest", "data.digest"), "use --data")  # not by --set
@@ -74,7 +76,9 @@ def _run(study: Study, arguments: argparse.Namespace, display: Display) -> int:
         modes=Modes(compiled=arguments.compile, sync_batchnorm=arguments.sync_batchnorm),
         max_failures=arguments.max_failures,
     )
-    display.say(f"{study.name}: {len(trials)} trials on {sum(counts.values())} videos → {out}")
+    grows = study.design in ADAPTIVE or study.max_seeds
+    first = " in the first round" if grows else ""
+    display.say(f"{study.name}: {len(trials)} trials{first} on {sum(counts.values())} videos → {out}")
     try:
         outcome = run_study(study, manifest, options, display)
     finally:
@@ -109,7 +113,12 @@ def _changed(study: Study, arguments: argparse.Namespace) -> Study:
         changes["clip.decoder"] = arguments.decoder
     seeds = study.seeds if arguments.seeds is None else tuple(range(arguments.seeds))
     cv = study.cv if arguments.cv is None else arguments.cv
-    return dataclasses.replace(study, base=override(study.base, changes), seeds=seeds, cv=cv)
+    most = study.max_seeds if arguments.more_seeds is None else arguments.more_seeds
+    return dataclasses.replace(study, base=override(study.base, changes), seeds=seeds, cv=cv, max_seeds=most)
+
+
+def _most_seeds(text: str) -> int:
+    return MAX_SEEDS if text == "auto" else number(text)
 
 
 def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
@@ -130,6 +139,13 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
         type=number,
         metavar="N",
         help=f"seeds an arm (default: {len(study.seeds)}); more go on from fewer",
+    )
+    what.add_argument(
+        "--more-seeds",
+        type=_most_seeds,
+        metavar="auto|N",
+        help="then run further seeds of the arms whose verdict is still open, up to N in all "
+        f"(auto: {MAX_SEEDS}); arms that are settled get no more",
     )
     what.add_argument(
         "--epochs", type=number, metavar="N", help=f"epochs a trial (default: {study.base.optim.epochs})"
@@ -192,7 +208,9 @@ def _parser(study: Study, doc: str | None) -> argparse.ArgumentParser:
         "runs on this machine, else a local one)",
     )
     how.add_argument(
-        "--stream", action="store_true", help="decode in every epoch anew: for sets too large to keep decoded"
+        "--stream",
+        action=argparse.BooleanOptionalAction,
+        help="decode in every epoch anew (default: only if the decoded clips would not fit on the disk)",
     )
     how.add_argument(
         "--no-share",

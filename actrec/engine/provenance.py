@@ -20,12 +20,12 @@ from actrec.data.manifest import Manifest
 from actrec.engine.cache import Filled
 from actrec.results.schema import SCHEMA_VERSION
 from actrec.study.factors import Study
-from actrec.study.plan import Trial
+from actrec.study.rounds import Round
 
 PACKAGES = ("actrec", "ray", "torch", "torchvision", "decord", "av", "numpy", "pyarrow", "plotly")
 
 
-def plan_record(study: Study, trials: Sequence[Trial], manifest: Manifest) -> dict[str, Any]:
+def plan_record(study: Study, now: Round, manifest: Manifest) -> dict[str, Any]:
     """The study and its data, as they are now."""
     counts = manifest.counts()
     path = study.base.data.manifest
@@ -35,8 +35,10 @@ def plan_record(study: Study, trials: Sequence[Trial], manifest: Manifest) -> di
         "study": study.to_dict(),
         "plan": [
             {name: getattr(trial, name) for name in ("trial_id", "arm", "factor", "level", "seed", "fold")}
-            for trial in trials
+            for trial in now.trials
         ],
+        "path": list(now.path),
+        "looks": now.looks,
         "manifest": {
             "path": path,
             "digest": manifest.digest,

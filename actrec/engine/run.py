@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +15,22 @@ from ray.tune.error import TuneError
 
 from actrec.data import synthetic
 from actrec.data.manifest import Manifest
-from actrec.data.sets import Hold
-from actrec.engine import cache, features, sharing
+from actrec.engine import cache, embeddings, thumbnails, verdicts
 from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster, check_shared, connect
-from actrec.engine.outcomes import read_outcomes
+from actrec.engine.folder import check_folder, read_record
 from actrec.engine.placement import Allocation, allocate
+from actrec.engine.prepare import Feed, Supply, choose_feed
 from actrec.engine.progress import Display
 from actrec.engine.provenance import hardware, joined_record, launch_record, plan_record, run_record
-from actrec.engine.stream import Stream
 from actrec.engine.sweep import Conditions, Sweep
+from actrec.engine.verdicts import look
 from actrec.errors import ActrecError, DataError, EngineError, PlacementError, StudyError
-from actrec.results import parquet
 from actrec.results.files import write_json
 from actrec.results.ledger import Ledger
-from actrec.results.schema import OK, table
+from actrec.results.schema import OK, TABLES
 from actrec.spec import override
-from actrec.stats.effects import effects
+from actrec.study import rounds
 from actrec.study.factors import Study
 from actrec.study.plan import Trial, plan
 from actrec.training.learner import PLAIN, Modes
@@ -55,7 +52,7 @@ class RunOptions:
         retry_failed: runs trials again that have a failed row.
         workers, gpus_per_worker, max_concurrent: see :func:`actrec.engine.placement.allocate`.
         address: of a Ray cluster; see :func:`actrec.engine.cluster.connect`.
-        stream: decode in every epoch anew instead of keeping clips.
+        stream: decode in every epoch anew instead of keeping clips; None: only if they cannot be kept.
         share: compute what frozen stages make of each clip once for all epochs and trials.
         modes: how the arithmetic is carried out.
         max_failures: lost workers that a trial survives before it counts as failed.
@@ -70,7 +67,7 @@ class RunOptions:
     gpus_per_worker: float | None = None
     max_concurrent: int | None = None
     address: str | None = None
-    stream: bool = False
+    stream: bool | None = None
     share: bool = True
     modes: Modes = PLAIN
     max_failures: int = 3
@@ -124,37 +121,31 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
         LedgerError: if results cannot be written.
         KeyboardInterrupt: after an orderly stop; what is done is recorded.
     """
-    trials = plan(study)
-    wanted = _wanted(trials, options.only)
     if study.cv and options.stream:
         raise StudyError("a cross-validation is for sets small enough to keep decoded: leave out --stream")
+    wanted = _wanted(plan(study), options.only)
     if not manifest.root.is_dir():
         raise DataError(
             f"the videos' folder {manifest.root} is not there; if it was moved, build the manifest again"
         )
-    found = cache.clip_keys(manifest, [trial.spec for trial in trials], cache.cache_root())
-    keys = {trial.trial_id: key for trial, key in zip(trials, found, strict=True)}
-    for selection in {id(key.manifest): key.manifest for key in keys.values()}.values():
-        _check_splits(selection)
-    _check_folder(options.out, study.name)
+    _check_splits(manifest, wanted)
+    check_folder(options.out, study.name)
     ledger = Ledger(options.out)
     token = ledger.claim()
-    if options.fresh and (old := ledger.set_aside("index.html", "checkpoints")):
+    if options.fresh and (old := ledger.set_aside("index.html", "checkpoints", "embeddings")):
         display.say(f"earlier results are now in {old}")
     for problem in ledger.problems:
         display.say(f"note: {problem}")
     ledger.compact()  # what a killed launch left in parts: from here on everybody reads one file a table
-    done = ledger.finished() if options.retry_failed else ledger.done()
-    pending = [trial for trial in wanted if trial.trial_id not in done]
-    launch = _Launch(study, manifest, options, display, ledger, token, trials, keys)
-    if not pending:
-        display.say(f"all {len(wanted)} trials are done already: nothing to decode, nothing to train")
+    launch = _Launch(study, manifest, options, display, ledger, token)
+    if not launch.pending():
+        display.say("all trials are done already: nothing to decode, nothing to train")
         return launch.conclude()
 
     failure: ActrecError | KeyboardInterrupt | None = None
     try:
         with connect(options.address) as cluster:
-            launch.run(cluster, pending)
+            launch.run(cluster)
     except (ActrecError, KeyboardInterrupt) as error:
         failure = error
     except (ray.exceptions.RayError, TuneError) as error:
@@ -162,8 +153,6 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     outcome = launch.conclude()
     if failure is not None:
         raise failure
-    if missing := {trial.trial_id for trial in wanted} - ledger.done():
-        raise EngineError(f"Ray Tune ended with {len(missing)} of {len(wanted)} trials not run")
     return outcome
 
 
@@ -176,34 +165,15 @@ def _wanted(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
     return [planned[key] for key in only] if only else list(trials)
 
 
-def _check_folder(folder: Path, name: str) -> None:
-    """Results go into a new folder or into this study's own: nobody else's files are written over."""
-    ours = (folder / "owner.json").exists()
-    if not ours and any((folder / file).exists() for file in ("study.json", "index.html", "trials.parquet")):
-        raise StudyError(f"{folder} holds files of something else; give another folder with --out")
-    other = read_record(folder).get("name", name)
-    if other != name:
-        raise StudyError(
-            f"{folder} holds the study {other!r}, this is {name!r}; give another folder with --out"
-        )
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What earlier launches left in study.json; nothing, if it cannot be read."""
-    try:
-        found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _check_splits(manifest: Manifest) -> None:
+def _check_splits(manifest: Manifest, trials: Sequence[Trial]) -> None:
     """Training needs videos, selection validation videos, and a verdict test videos."""
-    for split in ("train", "val", "test"):
-        if not len(manifest.column("video_id", split)):
-            raise DataError(
-                f"the data has no readable video in split {split!r}: a study needs train, val and test"
-            )
+    for spec in {trial.spec.data: trial.spec.data for trial in trials}.values():
+        selection = manifest.select(spec)
+        for split in ("train", "val", "test"):
+            if not len(selection.column("video_id", split)):
+                raise DataError(
+                    f"the data has no readable video in split {split!r}: a study needs train, val and test"
+                )
 
 
 def _check_modes(options: RunOptions, allocation: Allocation) -> None:
@@ -226,135 +196,120 @@ class _Launch:
     display: Display
     ledger: Ledger
     token: str
-    trials: Sequence[Trial]
-    keys: Mapping[str, ClipKey]
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
-        self._filled = Filled(0, 0, 0, ())
-        self._prefix_forwards = 0
-        self._holds: list[Hold] = []  # of the sets that trials use
+        self._supply = Supply(self.display)
+        self._tried: set[str] = set()
+        self._keys: dict[str, ClipKey] = {}
         self._earlier = read_record(self.options.out)
         self._record: dict[str, Any] = {}
 
-    def run(self, cluster: Cluster, pending: Sequence[Trial]) -> None:
-        """Decodes what is missing, then trains every pending trial."""
+    def pending(self) -> list[Trial]:
+        """What the plan has still to run, now that some trials have ended."""
+        self._now = rounds.current(self.study, self._ended(), look(self.study, self.ledger))
+        if not self.options.only:
+            return list(self._now.pending)
+        ended = {row["trial_id"] for row in self._ended()}
+        return [t for t in _wanted(self._now.trials, self.options.only) if t.trial_id not in ended]
+
+    def run(self, cluster: Cluster) -> None:
+        """Runs round after round until nothing is pending."""
+        before: list[Trial] = []
+        while pending := self.pending():
+            if pending == before:
+                raise EngineError(
+                    f"Ray Tune ended with {len(pending)} of {len(self._now.trials)} trials not run"
+                )
+            if before:
+                self.display.say(f"next round: {len(pending)} further trials, {len(self._now.trials)} in all")
+            self._round(cluster, pending)
+            before = pending
+
+    def conclude(self) -> Outcome:
+        """Folds the ledger, and writes effects, provenance and what the report shows of the videos."""
+        trials = self._now.trials
+        thumbnails.write(
+            self.options.out,
+            self.manifest,
+            self._key(trials[0]).folder,
+            say=self.display.say,
+            all_tested=bool(self.study.cv),
+        )
+        self._supply.release()
+        self.ledger.compact()
+        rows = verdicts.write(self.options.out, self.study, self._now, self.ledger)
+        self._write_record(ended=True)
+        ok = sum(row["status"] == OK for row in rows)
+        return Outcome(len(trials), ok, len(rows) - ok, self._supply.filled, self._supply.forwards)
+
+    def _ended(self) -> list[dict[str, Any]]:
+        """The rows of trials that are not to run again."""
+        wanted = ("trial_id", "status", f"val_{self.study.metric}")
+        columns = [name for name in wanted if name in TABLES["trials"].names]
+        rows = self.ledger.read("trials", columns=columns).to_pylist()
+        again = self.options.retry_failed
+        return [row for row in rows if row["status"] == OK or not again or row["trial_id"] in self._tried]
+
+    def _round(self, cluster: Cluster, pending: Sequence[Trial]) -> None:
+        """Decodes what is missing, computes what is shared, then trains every pending trial."""
+        keys = [self._key(trial) for trial in pending]
+        feed = self._feed(keys)
         allocation = allocate(
             cluster.nodes,
             workers=self.options.workers,
             gpus_per_worker=self.options.gpus_per_worker,
             max_concurrent=self.options.max_concurrent,
             trials=len(pending),
-            stream=self.options.stream,
+            stream=feed == "stream",
         )
         _check_modes(self.options, allocation)
-        conditions = Conditions.of(allocation, self.options.modes, stream=self.options.stream)
+        conditions = Conditions.of(allocation, self.options.modes, stream=feed == "stream")
         self._check_conditions(conditions)
-        self.display.say(f"Ray: {cluster}; trials: {allocation}")
-        self._record = run_record() | {"hardware": hardware(cluster.nodes[: cluster.up], str(allocation))}
-        self._write_effects()  # with the record: a page must not show this plan with another's effects
+        if not self._record:
+            self.display.say(f"Ray: {cluster}; trials: {allocation}")
+            self._record = run_record()
+            self._record["hardware"] = hardware(cluster.nodes[: cluster.up], str(allocation))
+            check_shared([self.options.out.absolute(), cache.cache_root()])
+        # With the record: a page must not show this plan with another's effects.
+        verdicts.write(self.options.out, self.study, self._now, self.ledger)
         self._write_record()
-        check_shared([self.options.out.absolute(), cache.cache_root()])
-        streams = self._decode(pending)
+        self._supply.decode(keys, feed)
         self._write_record()  # so that what was decoded is known, whatever happens next
-        shared = self._share(cluster, pending, allocation)
-        self._write_record()
-        self._train(pending, allocation, conditions, streams, shared)
+        if self.options.share:
+            planned = {trial.trial_id: self._key(trial) for trial in self._now.trials}
+            self._supply.share(self._now.trials, pending, planned, cluster, allocation)
+            self._write_record()
+        self._train(pending, allocation, conditions)
 
-    def conclude(self) -> Outcome:
-        """Folds the ledger, and writes effects and provenance."""
-        for hold in self._holds:
-            hold.release()
-        self.ledger.compact()
-        rows = self._write_effects()
-        self._write_record(ended=True)
-        ok = sum(row["status"] == OK for row in rows)
-        return Outcome(len(self.trials), ok, len(rows) - ok, self._filled, self._prefix_forwards)
+    def _key(self, trial: Trial) -> ClipKey:
+        """A trial's clip key. Those of all planned trials are found at once."""
+        if trial.trial_id not in self._keys:
+            new = [each for each in self._now.trials if each.trial_id not in self._keys]
+            found = cache.clip_keys(self.manifest, [each.spec for each in new], cache.cache_root())
+            self._keys |= {each.trial_id: key for each, key in zip(new, found, strict=True)}
+        return self._keys[trial.trial_id]
 
-    def _write_effects(self) -> list[dict[str, Any]]:
-        """Writes effects.parquet; returns the rows of the planned trials that are done."""
-        planned = {trial.trial_id: trial for trial in self.trials}
-        # What a trial is an arm of is said by the plan, not by its row: other designs may share the trial.
-        rows = [
-            row | {"arm": planned[row["trial_id"]].arm, "seed": planned[row["trial_id"]].seed}
-            for row in self.ledger.read("trials", trial_ids=planned.keys()).to_pylist()
-        ]
-        cells = {row["trial_id"]: (row["arm"], row["seed"]) for row in rows}
-        judged = effects(
-            rows,
-            self.study.arms,
-            outcomes=read_outcomes(self.ledger, cells),
-            metric=self.study.metric,
-            margin=self.study.margin,
-        )
-        found = [dataclasses.asdict(effect) for effect in judged]
-        parquet.replace(self.options.out / "effects.parquet", table("effects", found))
-        return rows
+    def _feed(self, keys: Sequence[ClipKey]) -> Feed:
+        if self.options.stream is not None or self.study.cv:
+            return "stream" if self.options.stream else "cache"
+        planned = {trial.trial_id for trial in self._now.trials}
+        rows = self.ledger.read("trials", columns=["feed"], trial_ids=planned).to_pylist()
+        return choose_feed(keys, next((row["feed"] for row in rows if row["feed"]), None), self.display)
 
     def _check_conditions(self, conditions: Conditions) -> None:
         """Trials that are compared must be trained alike."""
-        columns = ["trial_id", *(field.name for field in dataclasses.fields(Conditions))]
-        for row in self.ledger.read("trials", columns=columns).to_pylist():
-            earlier = Conditions(**{name: row[name] for name in columns[1:]})
-            if row["trial_id"] in self.keys and earlier.contradicts(conditions):
+        columns = [field.name for field in dataclasses.fields(Conditions)]
+        planned = {trial.trial_id for trial in self._now.trials}
+        for row in self.ledger.read("trials", columns=columns, trial_ids=planned).to_pylist():
+            earlier = Conditions(**{name: row[name] for name in columns})
+            if earlier.contradicts(conditions):
                 raise StudyError(
                     f"earlier trials of {self.study.name!r} were trained with {earlier}, now it would be "
                     f"{conditions}: their results cannot be compared; use the same options, or --fresh"
                 )
 
-    def _decode(self, pending: Sequence[Trial]) -> Mapping[Path, Stream]:
-        """Fills the clip cache; with ``--stream``, only says what will be streamed."""
-        needed = {self.keys[trial.trial_id].folder: self.keys[trial.trial_id] for trial in pending}
-        if self.options.stream:
-            streams = {
-                folder: Stream(folder.name, key.clip, key.manifest.class_names, key.videos)
-                for folder, key in needed.items()
-            }
-            self._filled = Filled(len(needed), sum(len(stream.videos) for stream in streams.values()), 0, ())
-            return streams
-        self._holds += cache.reserve(list(needed.values()), cache.cache_root(), self.display.say)
-        self._filled = cache.fill(
-            needed.values(), partial(self.display.update, "videos decoded"), self.display.say
-        )
-        each = self._filled.videos // self._filled.clip_keys
-        ways = f" ({each} videos × {self._filled.clip_keys} ways of reading them)"
-        self.display.say(
-            f"{self._filled.videos} videos ready{ways if self._filled.clip_keys > 1 else ''}: "
-            f"{self._filled.decoded} decoded now, {self._filled.reused} from the cache"
-        )
-        return {}
-
-    def _share(
-        self, cluster: Cluster, pending: Sequence[Trial], allocation: Allocation
-    ) -> Mapping[str, Path]:
-        """Computes what trials share of their frozen stages: trial id → the features that it trains on."""
-        if not self.options.share:
-            return {}
-        wanted = {trial.trial_id for trial in pending}
-        found = sharing.find(self.trials, self.keys, "cuda" if allocation.gpus_per_worker else "cpu")
-        found = [one for one in found if not wanted.isdisjoint(trial.trial_id for trial in one.trials)]
-        if found and self.options.stream:
-            names = ", ".join(dict.fromkeys(one.name for one in found))
-            self.display.say(f"note: with --stream, {names} are computed anew in every epoch of every trial")
-            return {}
-        chosen, lines = sharing.decide(found, self.keys)
-        for line in lines:
-            self.display.say(line)
-        self._holds += features.reserve(chosen, self.display.say)
-        for clips, total in features.compute(chosen, allocation, cluster.nodes):
-            self._prefix_forwards += clips
-            self.display.update("clips through frozen stages", self._prefix_forwards, total)
-        self._record["sharing"] = {"lines": lines, "prefix_forwards": self._prefix_forwards}
-        return {trial.trial_id: one.folder for one in chosen for trial in one.trials}
-
-    def _train(
-        self,
-        pending: Sequence[Trial],
-        allocation: Allocation,
-        conditions: Conditions,
-        streams: Mapping[Path, Stream],
-        shared: Mapping[str, Path],
-    ) -> None:
+    def _train(self, pending: Sequence[Trial], allocation: Allocation, conditions: Conditions) -> None:
         sweep = Sweep(
             study=self.study.name,
             folder=self.options.out.absolute(),
@@ -367,25 +322,26 @@ class _Launch:
             max_failures=self.options.max_failures,
             checkpoint_s=self.options.checkpoint_s,
         )
-        already = len(self.trials) - len(pending)
-        seen = sweep.run(pending, self.keys, streams, shared, already=already)
-        paths = {video.video_id: video.path for stream in streams.values() for video in stream.videos}
-        self._filled = dataclasses.replace(
-            self._filled,
-            decoded=self._filled.decoded + seen.decoded,
-            undecodable=(
-                *self._filled.undecodable,
-                *((video_id, paths[video_id], why) for video_id, why in sorted(seen.undecodable.items())),
-            ),
+        already = len(self._now.trials) - len(pending)
+        supply = self._supply
+        mapped = embeddings.first_seeds(self._now.trials)
+        seen = sweep.run(
+            pending, self._keys, supply.streams, supply.features, already=already, embedded=mapped
         )
+        supply.streamed(seen.decoded, seen.undecodable)
+        self._tried |= {trial.trial_id for trial in pending}
 
     def _write_record(self, *, ended: bool = False) -> None:
         """Writes study.json, with this launch in it if anything runs."""
-        plan_part = plan_record(self.study, self.trials, self.manifest)
+        plan_part = plan_record(self.study, self._now, self.manifest)
         run_part, launch = dict(self._record), None
         if run_part:
             seconds = round(time.monotonic() - self._started, 1)
-            launch = launch_record(run_part["started"], seconds, self.manifest.digest, self._filled)
+            launch = launch_record(run_part["started"], seconds, self.manifest.digest, self._supply.filled)
+            run_part["sharing"] = {
+                "lines": self._supply.decisions,
+                "prefix_forwards": self._supply.forwards,
+            }
             if ended:
                 run_part["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
         record = joined_record(self._earlier, plan_part, run_part, launch)

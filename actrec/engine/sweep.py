@@ -129,10 +129,11 @@ class Sweep:
         bundle = {"CPU": SUPERVISOR_CPUS if grouped else self.allocation.cpus_per_worker}
         if not grouped and self.allocation.gpus_per_worker:
             bundle["GPU"] = self.allocation.gpus_per_worker
+        # As a part of the class: with_parameters would leave it in the object store for as long as the
+        # driver lives.
+        bound = type("BoundTrial", (WarmTrial,), {"settings": settings})
         return tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(WarmTrial, settings=settings), PlacementGroupFactory([bundle])
-            ),
+            tune.with_resources(bound, PlacementGroupFactory([bundle])),
             param_space={"trial": tune.grid_search(trial_ids)},
             tune_config=tune.TuneConfig(
                 reuse_actors=True,

@@ -85,8 +85,10 @@ class WarmTrial(tune.Trainable):
     """One step is one epoch. A trial's own failure is a result; only lost workers raise, since Tune does not
     keep an actor that raised, and its cold start costs more than most trials."""
 
-    def setup(self, config: dict[str, Any], settings: Settings | None = None) -> None:
-        assert settings is not None  # Tune's with_parameters gives it
+    settings: Settings  # given by a subclass, which a sweep makes
+
+    def setup(self, config: dict[str, Any]) -> None:
+        settings = self.settings
         self._commands = settings.commands
         self._trial_id: str = config["trial"]
         streams = settings.streams.values()

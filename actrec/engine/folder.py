@@ -1,0 +1,30 @@
+"""A study's folder: whose it is, and what earlier launches left in its ``study.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from actrec.errors import StudyError
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Results go into a new folder or into this study's own: nobody else's files are written over."""
+    ours = (folder / "owner.json").exists()
+    if not ours and any((folder / file).exists() for file in ("study.json", "index.html", "trials.parquet")):
+        raise StudyError(f"{folder} holds files of something else; give another folder with --out")
+    other = read_record(folder).get("name", name)
+    if other != name:
+        raise StudyError(
+            f"{folder} holds the study {other!r}, this is {name!r}; give another folder with --out"
+        )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What earlier launches left in study.json; nothing, if it cannot be read."""
+    try:
+        found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

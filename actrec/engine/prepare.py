@@ -1,0 +1,131 @@
+"""What trials read, made ready before they start: clips decoded, or streamed; features of frozen stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from actrec.data.sets import Hold, room_after_eviction
+from actrec.engine import cache, features, sharing
+from actrec.engine.cache import ClipKey, Filled
+from actrec.engine.cluster import Cluster
+from actrec.engine.placement import Allocation
+from actrec.engine.progress import Display
+from actrec.engine.stream import Stream
+from actrec.study.plan import Trial
+
+Feed = Literal["cache", "stream"]
+
+
+@dataclass
+class Supply:
+    """What was made ready in one launch; held against eviction until :meth:`release`.
+
+    Attributes:
+        forwards: clips that were sent through shared frozen stages.
+        decisions: what was decided on sharing, a sentence each.
+        streams: clip sets that are streamed, by their folder.
+        features: trial id → the feature set that it trains on.
+    """
+
+    display: Display
+    forwards: int = 0
+    decisions: list[str] = field(default_factory=list)
+    streams: Mapping[Path, Stream] = field(default_factory=dict)
+    features: Mapping[str, Path] = field(default_factory=dict)
+    _sizes: dict[Path, int] = field(default_factory=dict)  # of each clip set, in videos
+    _decoded: int = 0
+    _undecodable: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    _holds: list[Hold] = field(default_factory=list)
+
+    @property
+    def filled(self) -> Filled:
+        """What was decoded, over all rounds."""
+        videos, broken = sum(self._sizes.values()), tuple(self._undecodable.values())
+        return Filled(len(self._sizes), videos, self._decoded, broken)
+
+    def release(self) -> None:
+        for hold in self._holds:
+            hold.release()
+        self._holds.clear()
+
+    def decode(self, keys: Sequence[ClipKey], feed: Feed) -> None:
+        """Fills the clip cache; a stream is only told of.
+
+        Raises:
+            DataError: if clips cannot be decoded or kept.
+        """
+        keys = list({key.folder: key for key in keys}.values())
+        self._sizes |= {key.folder: len(key.videos) for key in keys}
+        if feed == "stream":
+            self.streams = {
+                key.folder: Stream(key.folder.name, key.clip, key.manifest.class_names, key.videos)
+                for key in keys
+            }
+            return
+        self._holds += cache.reserve(keys, cache.cache_root(), self.display.say)
+        now = cache.fill(keys, partial(self.display.update, "videos decoded"), self.display.say)
+        self._note(now.decoded, now.undecodable)
+        ways = f" ({now.videos // now.clip_keys} videos × {now.clip_keys} ways of reading them)"
+        self.display.say(
+            f"{now.videos} videos ready{ways if now.clip_keys > 1 else ''}: "
+            f"{now.decoded} decoded now, {now.reused} from the cache"
+        )
+
+    def share(
+        self,
+        trials: Sequence[Trial],
+        pending: Sequence[Trial],
+        keys: Mapping[str, ClipKey],
+        cluster: Cluster,
+        allocation: Allocation,
+    ) -> None:
+        """Computes what pending trials share of their frozen stages.
+
+        Raises:
+            DataError: if features cannot be computed or kept.
+        """
+        wanted = {trial.trial_id for trial in pending}
+        found = sharing.find(trials, keys, "cuda" if allocation.gpus_per_worker else "cpu")
+        found = [one for one in found if not wanted.isdisjoint(trial.trial_id for trial in one.trials)]
+        if found and self.streams:
+            names = ", ".join(dict.fromkeys(one.name for one in found))
+            self.display.say(f"note: streamed, {names} are computed anew in every epoch of every trial")
+            return
+        chosen, lines = sharing.decide(found, keys)
+        for line in lines:
+            self.display.say(line)
+        self.decisions += lines
+        self._holds += features.reserve(chosen, self.display.say)
+        done = 0
+        for clips, total in features.compute(chosen, allocation, cluster.nodes):
+            done += clips
+            self.display.update("clips through frozen stages", done, total)
+        self.forwards += done
+        self.features = {trial.trial_id: one.folder for one in chosen for trial in one.trials}
+
+    def streamed(self, decoded: int, undecodable: Mapping[str, str]) -> None:
+        """Takes note of what streams decoded, and of the videos that did not decode (id → reason)."""
+        paths = {video.video_id: video.path for stream in self.streams.values() for video in stream.videos}
+        self._note(decoded, [(name, paths[name], why) for name, why in sorted(undecodable.items())])
+
+    def _note(self, decoded: int, undecodable: Sequence[tuple[str, str, str]]) -> None:
+        self._decoded += decoded
+        self._undecodable |= {video[0]: video for video in undecodable}
+
+
+def choose_feed(keys: Sequence[ClipKey], earlier: Feed | None, display: Display) -> Feed:
+    """Whether clips are kept or streamed, where the user does not say; a stream is told, with the reason.
+
+    Args:
+        earlier: what fed the study's earlier trials.
+    """
+    keys = list({key.folder: key for key in keys}.values())
+    room = room_after_eviction(cache.cache_root(), keep=frozenset(key.folder for key in keys))
+    feed, why = cache.choose_feed(cache.bytes_needed(keys), room, earlier)
+    if feed == "stream":
+        display.say(f"note: {why}")
+    return feed

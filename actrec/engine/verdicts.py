@@ -1,0 +1,65 @@
+"""From a ledger to its verdicts: the tables ``effects`` and ``contrasts``, and which arms are still open."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from actrec.engine.outcomes import read_outcomes
+from actrec.results import parquet
+from actrec.results.ledger import Ledger
+from actrec.results.schema import table
+from actrec.stats.effects import EffectRow, effects
+from actrec.stats.factorial import contrast_rows
+from actrec.stats.scores import Outcomes
+from actrec.study.designs import FACTORIAL, Arm, crossed
+from actrec.study.factors import Study
+from actrec.study.plan import Trial
+from actrec.study.race import open_arms
+from actrec.study.rounds import Look, Round
+
+
+def write(folder: Path, study: Study, now: Round, ledger: Ledger) -> list[dict[str, Any]]:
+    """Writes both tables; returns the rows of the planned trials that are done."""
+    rows = _rows(ledger, now.trials)
+    outcomes = _outcomes(ledger, rows)
+    judged = _judge(study, now.arms, rows, outcomes, now.looks)
+    parquet.replace(
+        folder / "effects.parquet", table("effects", [dataclasses.asdict(effect) for effect in judged])
+    )
+    if study.design in FACTORIAL and outcomes is not None:
+        found = contrast_rows(crossed(study.factors, now.arms), outcomes, looks=now.looks)
+        parquet.replace(folder / "contrasts.parquet", table("contrasts", found))
+    return rows
+
+
+def look(study: Study, ledger: Ledger) -> Look:
+    """Tells a race which arms are open, by the verdicts of the trials that it asks about."""
+
+    def open_now(trials: Sequence[Trial], arms: Sequence[Arm], looks: int) -> Mapping[str, int]:
+        rows = _rows(ledger, trials)
+        return open_arms(_judge(study, arms, rows, _outcomes(ledger, rows), looks), study.metric)
+
+    return open_now
+
+
+def _judge(
+    study: Study, arms: Sequence[Arm], rows: list[dict[str, Any]], outcomes: Outcomes | None, looks: int
+) -> list[EffectRow]:
+    return effects(rows, arms, outcomes=outcomes, metric=study.metric, margin=study.margin, looks=looks)
+
+
+def _rows(ledger: Ledger, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """Of the trials that are done. What a trial is an arm of is said by the plan, not by its row: other
+    designs may share the trial."""
+    planned = {trial.trial_id: trial for trial in trials}
+    return [
+        row | {"arm": planned[row["trial_id"]].arm, "seed": planned[row["trial_id"]].seed}
+        for row in ledger.read("trials", trial_ids=planned.keys()).to_pylist()
+    ]
+
+
+def _outcomes(ledger: Ledger, rows: Sequence[Mapping[str, Any]]) -> Outcomes | None:
+    return read_outcomes(ledger, {row["trial_id"]: (row["arm"], row["seed"]) for row in rows})
