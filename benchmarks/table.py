@@ -1,7 +1,7 @@
 """Runs every benchmark, one by one, and prints one table: each figure beside its aim.
 
-    python benchmarks/table.py                     # `make bench`: about 20 minutes on 2 cores
-    python benchmarks/table.py --quick             # about 8
+    python benchmarks/table.py                     # `make bench`: about 40 minutes on 2 cores
+    python benchmarks/table.py --quick             # about 20
     python benchmarks/table.py --only sweep scale  # these alone
     python benchmarks/table.py --record            # also keeps what was measured, in benchmarks/RESULTS.md
 
@@ -104,12 +104,14 @@ def run(name: str, words: Sequence[str]) -> Result:
     script = [sys.executable, str(HERE / f"{name}.py"), *words, *TABLES.get(name, ())]
     done = subprocess.run(script, stdout=subprocess.PIPE, stderr=sys.stderr, text=True, check=False)
     try:
-        printed, end = json.JSONDecoder().raw_decode(done.stdout)
+        # From the line that it begins on: Ray may have warned on the same stream before.
+        told = done.stdout[f"\n{done.stdout}".index("\n{") :]
+        printed, end = json.JSONDecoder().raw_decode(told)
     except ValueError:
         return {"failed": f"exit status {done.returncode}"}
     result = {key: value for key, value in printed.items() if not _is_rows(value)}
     result |= {"seconds": round(time.monotonic() - start), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
-    return {**result, "tables": done.stdout[end:].strip()}
+    return {**result, "tables": told[end:].strip()}
 
 
 def _is_rows(value: object) -> bool:

@@ -69,7 +69,7 @@ def test_what_is_recorded_is_read_back() -> None:
 
 def test_a_benchmark_that_prints_nothing_has_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise SystemExit(3)")
-    (tmp_path / "sound.py").write_text('print(\'{"a": 1, "cells": [{}]}\\n| t |\')')
+    (tmp_path / "sound.py").write_text('print(\'a {warning}\\n{"a": 1, "cells": [{}]}\\n| t |\')')
     monkeypatch.setattr(table, "HERE", tmp_path)
     assert table.run("broken", []) == {"failed": "exit status 3"}
     found = table.run("sound", [])
