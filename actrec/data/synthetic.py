@@ -27,7 +27,6 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_digits
 
 from actrec.data.checks import SCHEMA
 from actrec.data.manifest import Manifest
@@ -152,6 +151,8 @@ def _make(
     folder: Path, name: str, videos: list[_Video], seed: int, size: int, frames: tuple[int, int]
 ) -> None:
     """Write the videos and, last, their manifest into ``folder``, which will be called ``name``."""
+    from sklearn.datasets import load_digits  # here: a fifth of a study's start-up, and rarely needed
+
     digits = load_digits().images / 16.0
     scenes: dict[str, Scene] = {}
     (folder / "videos").mkdir()
