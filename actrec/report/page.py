@@ -16,6 +16,7 @@ from actrec.report.sections.cost import cost
 from actrec.report.sections.curves import curves
 from actrec.report.sections.data import data
 from actrec.report.sections.factors import factors
+from actrec.report.sections.maps import maps
 from actrec.report.sections.settings import settings
 from actrec.report.sections.setup import setup
 from actrec.report.sections.trials import trials
@@ -79,6 +80,7 @@ def page(report: Report, folder: Path) -> str:
         ("confusion", "Confusion", classes.confusion(report)),
         ("classes", "Classes", classes.classes(report)),
         ("ranking", "Precision–recall", classes.ranking(report)),
+        ("map", "Map", maps(report)),
         ("settings", "Settings", settings(report)),
         ("cost", "Cost", cost(report)),
         ("failures", "Failures", record.failures(report)),

@@ -14,6 +14,7 @@ from actrec.report.contrasts import read_contrasts
 from actrec.report.curves import fits, learning_curves
 from actrec.report.effects import read_effects
 from actrec.report.frames import read_frames
+from actrec.report.maps import read_maps
 from actrec.report.outcomes import class_report, count_predictions, outcome
 from actrec.report.ranking import precision_recall
 from actrec.report.record import Row, at, data, launches, read_study
@@ -75,6 +76,7 @@ def load(folder: Path) -> Report:
         n_test=test_videos(arms, of_data),
         study=study,
         videos=read_videos(folder),
+        maps=read_maps(folder, compared, predictions),
         frames=read_frames(folder),
         problems=tuple(ledger.problems),
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from actrec.data.counts import Undecodable
 from actrec.report.frames import Frame
+from actrec.report.plane import Map
 from actrec.report.videos import Videos
 
 BASELINE, PLACEBO = "baseline", "placebo"
@@ -319,6 +320,7 @@ class Report:
     n_test: int | None
     study: Mapping[str, Any]
     videos: Videos | None = None
+    maps: tuple[Map, ...] = ()
     frames: Mapping[str, Frame] = field(default_factory=dict)  # video id → its picture
     problems: tuple[str, ...] = ()  # what was damaged in the ledger, a line each
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from actrec.report.page import build_report
 from actrec.report.tables import load
 from tests.report.example import write_example
+from tests.report.exhibits import write_exhibits
 
 NASTY = ("<script>alert(1)</script>", "quote \"double\" & 'single'", "</script><img src=x onerror=alert(2)>")
 DRAWN = "() => [...document.querySelectorAll('.canvas')].every(c => !c.checkVisibility() || c.data)"
@@ -19,7 +21,8 @@ DRAWN = "() => [...document.querySelectorAll('.canvas')].every(c => !c.checkVisi
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser") / "study"
-    return build_report(write_example(folder, class_names=(*NASTY, *map(str, range(7))))).parent
+    names = (*NASTY, *map(str, range(7)))
+    return build_report(write_exhibits(write_example(folder, class_names=names), names)).parent
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,10 @@ def loaded(browser: Browser, study: Path) -> Iterator[Page]:
     context.close()
     assert said == []
     files = [url.removeprefix(study.as_uri()) for url in asked if not url.startswith(("data:", "blob:"))]
-    assert files == ["/index.html", "/plotly.min.js"]
+    assert [name for name in files if not re.fullmatch(r"/frames/\w+\.jpg", name)] == [
+        "/index.html",
+        "/plotly.min.js",
+    ]
 
 
 def rows(page: Page, section: str) -> list[str]:
@@ -65,11 +71,24 @@ def test_every_figure_has_its_traces(loaded: Page) -> None:
 
 
 def test_names_are_text(loaded: Page) -> None:
-    assert loaded.locator("img").count() == 0
+    assert loaded.locator("img:not([src^='frames/'], .lens)").count() == 0
     for name in NASTY:
         expect(loaded.locator("#data tbody th", has_text=name)).to_have_count(1)
     ticks = loaded.locator("#confusion-baseline .yaxislayer-above text").all_text_contents()
     assert NASTY[0] in ticks
+
+
+def test_a_point_of_the_map_shows_its_video(loaded: Page) -> None:
+    lens = loaded.locator("#map-0 .lens")
+    expect(lens).to_be_hidden()
+    loaded.locator("#map-0 .point").first.hover(force=True)
+    expect(lens).to_be_visible()
+    assert (lens.get_attribute("src") or "").startswith("frames/")
+    assert lens.evaluate("async image => { await image.decode(); return image.naturalWidth }") == 120
+    loaded.locator("#map-title").hover()
+    expect(lens).to_be_hidden()
+    classes = loaded.locator("#map-0 .legend .legendtext").all_text_contents()
+    assert set(classes) == {*NASTY, *map(str, range(7))}
 
 
 def test_a_heading_sorts_up_and_down(loaded: Page) -> None:

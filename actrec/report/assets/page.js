@@ -21,6 +21,25 @@
     canvas.dataset.drawn = "yes";
     const figure = JSON.parse(document.getElementById(canvas.id + "-data").textContent);
     Plotly.newPlot(canvas, figure.data, figure.layout, config);
+    if (figure.layout.meta === "pictures") picture(canvas);
+  };
+
+  // A point that stands for a video shows the video's picture.
+  const picture = (canvas) => {
+    const image = document.createElement("img");
+    image.className = "lens";
+    image.alt = "";
+    image.hidden = true;
+    canvas.append(image);
+    canvas.on("plotly_hover", ({ points: [{ customdata }], event }) => {
+      if (!customdata?.[0]) return;
+      const frame = canvas.getBoundingClientRect();
+      image.src = customdata[0];
+      image.style.left = `${Math.max(0, Math.min(event.clientX - frame.left, frame.width - 250))}px`;
+      image.style.top = `${event.clientY - frame.top + 34}px`;
+      image.hidden = false;
+    });
+    canvas.on("plotly_unhover", () => (image.hidden = true));
   };
 
   // The first screen is drawn at once, every other figure when it comes near.
