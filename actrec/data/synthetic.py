@@ -151,7 +151,7 @@ def _make(
     folder: Path, name: str, videos: list[_Video], seed: int, size: int, frames: tuple[int, int]
 ) -> None:
     """Write the videos and, last, their manifest into ``folder``, which will be called ``name``."""
-    from sklearn.datasets import load_digits  # here: a fifth of a study's start-up, and rarely needed
+    from sklearn.datasets import load_digits  # here: half a second of every start, rarely needed
 
     digits = load_digits().images / 16.0
     scenes: dict[str, Scene] = {}
