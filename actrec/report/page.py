@@ -9,6 +9,7 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
+from actrec.report.exports import write_exports
 from actrec.report.markup import Html, el, render
 from actrec.report.sections import arms, classes, record, verdicts
 from actrec.report.sections.banners import banners
@@ -28,7 +29,7 @@ PAGE, PLOTLY = "index.html", "plotly.min.js"
 
 
 def build_report(folder: Path) -> Path:
-    """Writes ``index.html`` into a study's folder, from its tables and ``study.json`` alone.
+    """Writes ``index.html`` and ``exports/`` into a study's folder, from its tables and ``study.json`` alone.
 
     ``plotly.min.js`` lies beside it, once for all pages of the folder.
 
@@ -45,7 +46,9 @@ def build_report(folder: Path) -> Path:
     """
     if folder.name == PAGE and not folder.is_dir():
         folder = folder.parent
-    markup = page(load(folder), folder)
+    report = load(folder)
+    write_exports(report, folder)
+    markup = page(report, folder)
     script = folder / PLOTLY
     if not script.is_file() or script.read_text(encoding="utf-8") != get_plotlyjs():
         _write(script, get_plotlyjs())

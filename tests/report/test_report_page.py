@@ -136,7 +136,7 @@ def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
                 value is None
                 or value.startswith("#")
                 or value == "plotly.min.js"
-                or re.fullmatch(r"data:,|\w+\.(parquet|json)", value)
+                or re.fullmatch(r"data:,|\w+\.(parquet|json)|exports/\w+\.(csv|md|tex)", value)
             ), (tag, value)
     policy = next(a["content"] for t, a in page.elements if t == "meta" and "http-equiv" in a)
     assert policy is not None
@@ -149,6 +149,8 @@ def test_links_lead_to_files_that_exist(page: Page, example: Path) -> None:
     files = [link for link in links if not link.startswith("#")]
     assert files == [
         "trials.parquet", "epochs.parquet", "predictions.parquet", "effects.parquet", "study.json",
+        "exports/effects.csv", "exports/epochs.csv", "exports/trials.csv", "exports/verdicts.csv",
+        "exports/verdicts.md", "exports/verdicts.tex",
     ]  # fmt: skip
     assert all((example / name).exists() for name in files)
 

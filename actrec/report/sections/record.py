@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actrec.report import words
+from actrec.report.exports import written
 from actrec.report.markup import Child, Html, el
 from actrec.report.record import at
 from actrec.report.sections.parts import facts, section, table, text_columns
@@ -67,6 +68,7 @@ def provenance(report: Report, folder: Path) -> Html:
     links: list[Child] = [[el("a", f"{name}.parquet", href=f"{name}.parquet"), "  "] for name in files]
     if (folder / "study.json").exists():
         links.append(el("a", "study.json", href="study.json"))
+    exported = written(folder)
     return section(
         "provenance",
         "Provenance",
@@ -89,6 +91,13 @@ def provenance(report: Report, folder: Path) -> Html:
             kind="record",
         ),
         el("p", "Tables beside this page: ", links) if links else None,
+        el(
+            "p",
+            "The same as text, and the verdicts for Markdown and LaTeX: ",
+            [[el("a", Path(name).name, href=name), "  "] for name in exported],
+        )
+        if exported
+        else None,
         el(
             "details",
             el("summary", "The study as it was resolved"),
