@@ -1,4 +1,4 @@
-"""``actrec report DIR``: rebuilds a study's page from its tables."""
+"""``actrec report DIR``: rebuilds a study's page from its tables, or all pages of a folder of studies."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "report",
         help="rebuild index.html from a study's tables",
-        description="Rebuild index.html from the tables and study.json of a study's folder.",
+        description="Rebuild index.html from the tables and study.json of a study's folder; of a folder of "
+        "studies, all of them and their list.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="a study's folder, such as reports/NAME")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Builds the page and prints its path."""
-    from actrec.report.page import build_report  # here, so that other commands do not load plotly
+    """Builds the pages and prints their paths."""
+    # Here, so that other commands do not load plotly.
+    from actrec.report.index import is_list, studies, write_index
+    from actrec.report.page import build_report
 
-    print(build_report(arguments.folder))
+    if not is_list(arguments.folder):
+        print(build_report(arguments.folder))
+        return 0
+    for study in studies(arguments.folder):
+        print(build_report(study))
+    print(write_index(arguments.folder))
     return 0

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib import resources
+from contextlib import suppress
 from pathlib import Path
 
-from plotly.offline import get_plotlyjs
-
+from actrec.errors import LedgerError
+from actrec.report.document import document, write
 from actrec.report.exports import write_exports
-from actrec.report.markup import Html, el, render
+from actrec.report.index import is_list, write_index
+from actrec.report.markup import el
 from actrec.report.sections import arms, classes, record, verdicts
 from actrec.report.sections.banners import banners
 from actrec.report.sections.cost import cost
@@ -23,15 +22,15 @@ from actrec.report.sections.setup import setup
 from actrec.report.sections.trials import trials
 from actrec.report.tables import load
 from actrec.report.values import Report
-from actrec.results.files import replacing
 
-PAGE, PLOTLY = "index.html", "plotly.min.js"
+PAGE = "index.html"
 
 
 def build_report(folder: Path) -> Path:
     """Writes ``index.html`` and ``exports/`` into a study's folder, from its tables and ``study.json`` alone.
 
-    ``plotly.min.js`` lies beside it, once for all pages of the folder.
+    ``plotly.min.js`` lies beside it, once for all pages of the folder. The folder above, if it is one of
+    studies, gets a list of them.
 
     The same files give the same bytes. A study in progress gives a page that says so.
 
@@ -48,31 +47,16 @@ def build_report(folder: Path) -> Path:
         folder = folder.parent
     report = load(folder)
     write_exports(report, folder)
-    markup = page(report, folder)
-    script = folder / PLOTLY
-    if not script.is_file() or script.read_text(encoding="utf-8") != get_plotlyjs():
-        _write(script, get_plotlyjs())
-    return _write(folder / PAGE, markup)
-
-
-def _write(path: Path, text: str) -> Path:
-    with replacing(path) as aside:
-        aside.write_text(text, encoding="utf-8")
-    return path
+    written = write(folder / PAGE, page(report, folder))
+    above = folder.resolve().parent
+    if is_list(above):
+        with suppress(LedgerError):  # the list is a convenience; the study's own page is there
+            write_index(above)
+    return written
 
 
 def page(report: Report, folder: Path) -> str:
     """The whole page; ``folder`` is where its links to files are looked up."""
-    script = Html(_asset("page.js"))
-    # The browser itself refuses every request, and every script but ours and those of this folder.
-    policy = "; ".join(
-        [
-            "default-src 'none'",
-            "img-src 'self' data: blob:",
-            "style-src 'unsafe-inline'",
-            f"script-src 'self' {_hash(script)}",
-        ]
-    )
     sections = [
         ("answer", "Verdicts", verdicts.answer(report)),
         ("factors", "Factors", factors(report)),
@@ -91,7 +75,8 @@ def page(report: Report, folder: Path) -> str:
         ("data", "Data", data(report)),
         ("provenance", "Provenance", record.provenance(report, folder)),
     ]
-    body = [
+    return document(
+        report.name,
         el("a", "Skip to the verdicts", href="#answer", class_="skip"),
         verdicts.header(report),
         el(
@@ -112,25 +97,4 @@ def page(report: Report, folder: Path) -> str:
             "footer",
             el("p", "Built by actrec from the tables beside this page: ", el("code", "actrec report DIR")),
         ),
-        el("script", src=PLOTLY),
-        el("script", script),
-    ]
-    head = [
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", f"{report.name} · actrec"),
-        el("link", rel="icon", href="data:,"),
-        el("style", Html(_asset("page.css"))),
-    ]
-    return "<!doctype html>\n" + render([el("html", el("head", head), el("body", body), lang="en")]) + "\n"
-
-
-def _asset(name: str) -> str:
-    return (resources.files("actrec.report") / "assets" / name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+    )
