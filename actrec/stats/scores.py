@@ -38,7 +38,8 @@ class Outcomes:
     def values(self, metric: str, arm: str, seeds: Sequence[int]) -> Floats:
         """float64 (S, V), whose means over videos are ``metric`` of the arm's trials; see :func:`influence`.
 
-        NaN where there is no prediction.
+        NaN where there is no prediction. ``metric`` is one of :data:`actrec.metrics.DIRECTIONS`, or
+        ``recall:<k>``, the recall of class k, which is NaN on the videos of other classes.
         """
         rows = [self.cells.get((arm, seed)) for seed in seeds]
         found = np.full((len(seeds), len(self.labels)), np.nan)
@@ -51,8 +52,10 @@ class Outcomes:
                 scored = self.predicted[row] != MISSING
                 found[i, scored] = influence(self.labels[scored], self.predicted[row, scored])
         else:
-            k = {"top1": 1, "top5": 5}[metric]
+            k = 5 if metric == "top5" else 1
             found[there] = np.where(self.predicted[own] == MISSING, np.nan, self.rank[own] < k)
+        if metric.startswith("recall:"):
+            found[:, self.labels != int(metric.removeprefix("recall:"))] = np.nan
         return found
 
 

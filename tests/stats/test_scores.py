@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, recall_score
 
 from actrec.metrics import macro_f1, top_k
+from actrec.stats.arms import study_effects
 from actrec.stats.paired import paired_effect
 from actrec.stats.scores import MISSING, Outcomes, influence, outcomes_of
 
@@ -42,6 +45,16 @@ def test_means_of_scores_are_the_metrics() -> None:
         assert f1 == pytest.approx(f1_score(found.labels, found.predicted[trial], average="macro"))
         assert found.values("top5", "arm", [trial]).mean() == (found.rank[trial] < 5).mean()
         assert found.values("loss", "arm", [trial]).mean() == pytest.approx(float(found.loss[trial].mean()))
+
+
+def test_the_recall_of_a_class_is_compared_on_its_videos_alone() -> None:
+    found = predictions(np.random.default_rng(5), trials=3, videos=90, classes=3)
+    found = dataclasses.replace(found, cells={("a", 0): 0, ("b", 0): 1, ("a", 1): 2, ("b", 1): 0})
+    scores = {arm: found.values("recall:2", arm, [0, 1]) for arm in "ab"}
+    (effect,) = study_effects(scores, "a", found.groups)
+    recall = [recall_score(found.labels, row, average=None)[2] for row in found.predicted]
+    assert effect.difference == pytest.approx((recall[1] + recall[0] - recall[0] - recall[2]) / 2)
+    assert effect.parts.n_videos == 30
 
 
 def test_the_influence_is_the_derivative_in_the_weight_of_a_video() -> None:
