@@ -6,11 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from actrec.errors import LedgerError
+from actrec.report.comparison import compare
 from actrec.report.document import document, write
 from actrec.report.exports import write_exports
 from actrec.report.index import is_list, write_index
 from actrec.report.markup import el
-from actrec.report.sections import arms, classes, record, verdicts
+from actrec.report.sections import arms, classes, comparison, record, verdicts
 from actrec.report.sections.banners import banners
 from actrec.report.sections.cost import cost
 from actrec.report.sections.curves import curves
@@ -23,7 +24,7 @@ from actrec.report.sections.trials import trials
 from actrec.report.tables import load
 from actrec.report.values import Report
 
-PAGE = "index.html"
+PAGE, COMPARISON = "index.html", "comparison.html"
 
 
 def build_report(folder: Path) -> Path:
@@ -53,6 +54,18 @@ def build_report(folder: Path) -> Path:
         with suppress(LedgerError):  # the list is a convenience; the study's own page is there
             write_index(above)
     return written
+
+
+def build_comparison(folder: Path, other: Path) -> Path:
+    """Writes ``comparison.html`` into a study's folder: that study against the one in another folder.
+
+    Raises:
+        LedgerError: if there is no study in one of them, or files cannot be read or written.
+    """
+    found = compare(folder, other)
+    title = f"{found.ours.name} against {found.theirs.name}"
+    body = el("main", comparison.body(found))
+    return write(folder / COMPARISON, document(title, comparison.header(found), body, figures=False))
 
 
 def page(report: Report, folder: Path) -> str:
