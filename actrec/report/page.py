@@ -18,6 +18,7 @@ from actrec.report.sections.curves import curves
 from actrec.report.sections.data import data
 from actrec.report.sections.factors import factors
 from actrec.report.sections.maps import maps
+from actrec.report.sections.panels import panels
 from actrec.report.sections.settings import settings
 from actrec.report.sections.setup import setup
 from actrec.report.sections.trials import trials
@@ -85,6 +86,7 @@ def page(report: Report, folder: Path) -> str:
         ("cost", "Cost", cost(report)),
         ("failures", "Failures", record.failures(report)),
         ("trials", "Trials", trials(report)),
+        ("panels", "One by one", panels(report)),
         ("data", "Data", data(report)),
         ("provenance", "Provenance", record.provenance(report, folder)),
     ]

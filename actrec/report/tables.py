@@ -16,6 +16,7 @@ from actrec.report.effects import read_effects
 from actrec.report.frames import read_frames
 from actrec.report.maps import read_maps
 from actrec.report.outcomes import class_report, count_predictions, outcome
+from actrec.report.panels import read_panels
 from actrec.report.ranking import precision_recall
 from actrec.report.record import Row, at, data, launches, read_study
 from actrec.report.trials import best_change, group_arms, in_focus, read_trials, test_videos
@@ -76,6 +77,7 @@ def load(folder: Path) -> Report:
         n_test=test_videos(arms, of_data),
         study=study,
         videos=read_videos(folder),
+        panels=read_panels(focus, epochs, predictions),
         maps=read_maps(folder, compared, predictions),
         frames=read_frames(folder),
         problems=tuple(ledger.problems),

@@ -253,6 +253,34 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Mistake:
+    """A test video that was taken for another class: the probabilities of the class that it was ``taken`` for
+    and of its ``true`` one."""
+
+    video_id: str
+    label: int
+    predicted: int
+    true: float
+    taken: float
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One trial of an arm. ``changed`` are its settings that the baseline has otherwise (path, baseline's,
+    own), ``confused`` the classes mistaken most often (true, predicted, videos); ``right`` of ``videos`` were
+    not mistaken."""
+
+    arm: str
+    trial: Trial
+    changed: tuple[tuple[str, Any, Any], ...]
+    curves: tuple[Curve, ...]
+    videos: int
+    right: int
+    worst: tuple[Mistake, ...]
+    confused: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Best:
     """The change with the highest mean validation top-1, and the baseline's, None where it has no trial."""
 
@@ -321,6 +349,7 @@ class Report:
     study: Mapping[str, Any]
     videos: Videos | None = None
     maps: tuple[Map, ...] = ()
+    panels: tuple[Panel, ...] = ()
     frames: Mapping[str, Frame] = field(default_factory=dict)  # video id → its picture
     problems: tuple[str, ...] = ()  # what was damaged in the ledger, a line each
 

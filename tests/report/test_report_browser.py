@@ -91,6 +91,17 @@ def test_a_point_of_the_map_shows_its_video(loaded: Page) -> None:
     assert set(classes) == {*NASTY, *map(str, range(7))}
 
 
+def test_a_trial_unfolds_with_curves_and_mistakes(loaded: Page) -> None:
+    panel = loaded.locator("#panels details").nth(2)
+    assert panel.locator(".canvas[data-drawn]").count() == 0
+    panel.locator("summary").click()
+    assert "augment" in panel.locator("table").first.inner_text()
+    loaded.wait_for_function(DRAWN)
+    assert panel.locator(".canvas .trace").count() > 0
+    assert panel.locator("img").first.get_attribute("src", timeout=1000) is not None
+    panel.locator("summary").click()
+
+
 def test_a_heading_sorts_up_and_down(loaded: Page) -> None:
     loaded.locator("#trials .more").click()  # 60 trials, of which the page shows 50
     heading = loaded.locator("#trials thead th", has_text="Top-1, test").locator("button")

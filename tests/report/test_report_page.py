@@ -97,7 +97,7 @@ def test_every_section_is_there_and_named(page: Page) -> None:
     sections = {attrs.get("id"): attrs for tag, attrs in page.elements if tag == "section"}
     assert list(sections) == [
         "answer", "setup", "arms", "fit", "curves", "confusion", "classes", "ranking", "cost", "failures",
-        "trials", "data", "provenance",
+        "trials", "panels", "data", "provenance",
     ]  # fmt: skip
     assert all(attrs["aria-labelledby"] == f"{ident}-title" for ident, attrs in sections.items())
     links = [attrs["href"] for tag, attrs in page.elements if tag == "a"]
@@ -113,7 +113,9 @@ def test_every_figure_has_a_label_and_traces(page: Page) -> None:
     }  # fmt: skip
     names = {str(attrs["id"]) for attrs in canvases}
     assert fixed <= names
-    assert len(names) == len(canvases) == len(fixed) + arms * metrics + classes
+    assert (
+        len(names) == len(canvases) == len(fixed) + 2 * arms * metrics + classes
+    )  # curves of arms and of single trials
     for attrs in canvases:
         assert attrs["aria-label"]
         assert json.loads(page.figures[f"{attrs['id']}-data"])["data"]
