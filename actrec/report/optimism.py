@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from actrec.report.values import Arm, Report
+from actrec.report.videos import Seen
 
 
 def selected(report: Report) -> Arm | None:
@@ -33,3 +38,28 @@ def large_gap(report: Report) -> float | None:
     val, test = best.mean("val_top1") or 0.0, best.mean("test_top1") or 0.0
     error = math.sqrt(val * (1 - val) / n_val + test * (1 - test) / report.n_test)
     return found if found > 2 * error else None
+
+
+def seen_groups(arm: Arm, predictions: pa.Table, trained: frozenset[str]) -> Seen | None:
+    """How an arm does on test videos of groups that training has seen, against those of new groups, over its
+    finished trials; None where all its test videos are of one kind.
+
+    Args:
+        predictions: rows of that table, those of the arm's trials among them.
+        trained: the groups of the training videos.
+    """
+    ids = pa.array([trial.trial_id for trial in arm.finished], pa.string())
+    rows = predictions.filter(pc.is_in(predictions["trial_id"], ids))
+    seen = pc.is_in(rows["group"], pa.array(sorted(trained), pa.string())).to_numpy()
+    if not len(rows) or seen.all() or not seen.any():
+        return None
+    scores = pc.list_flatten(rows["scores"]).to_numpy().reshape(len(rows), -1)
+    right = scores.argmax(axis=1) == rows["label"].to_numpy()
+    videos = np.asarray(rows["video_id"].to_pylist(), object)
+    return Seen(
+        arm.name,
+        len(set(videos[seen])),
+        len(set(videos[~seen])),
+        float(right[seen].mean()),
+        float(right[~seen].mean()),
+    )

@@ -9,19 +9,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+import pyarrow as pa
+
 from actrec.errors import LedgerError
 from actrec.report.contrasts import read_contrasts
 from actrec.report.curves import fits, learning_curves
 from actrec.report.effects import read_effects
 from actrec.report.frames import read_frames
 from actrec.report.maps import read_maps
+from actrec.report.optimism import seen_groups
 from actrec.report.outcomes import class_report, count_predictions, outcome
 from actrec.report.panels import read_panels
 from actrec.report.ranking import precision_recall
 from actrec.report.record import Row, at, data, launches, read_study
 from actrec.report.trials import best_change, group_arms, in_focus, read_trials, test_videos
 from actrec.report.values import BASELINE, Arm, Report
-from actrec.report.videos import read_videos
+from actrec.report.videos import Seen, Videos, read_videos
 from actrec.results.ledger import Ledger
 
 T = TypeVar("T")
@@ -53,6 +56,7 @@ def load(folder: Path) -> Report:
     predictions = ledger.read("predictions", trial_ids=shown)
     counted = count_predictions(predictions, at(study, "manifest.class_names", list, []))
     compared = [arm for arm in arms if arm.name == BASELINE or (best and arm.name == best.arm)]
+    videos = read_videos(folder)
     return Report(
         name=at(study, "name", str, folder.resolve().name),
         metric=metric,
@@ -76,7 +80,8 @@ def load(folder: Path) -> Report:
         settings=_settings(study, arms),
         n_test=test_videos(arms, of_data),
         study=study,
-        videos=read_videos(folder),
+        videos=videos,
+        seen=_seen(compared, predictions, videos, study),
         panels=read_panels(focus, epochs, predictions),
         maps=read_maps(folder, compared, predictions),
         frames=read_frames(folder),
@@ -86,6 +91,14 @@ def load(folder: Path) -> Report:
 
 def _known(pairs: Iterable[tuple[str, T | None]]) -> dict[str, T]:
     return {name: value for name, value in pairs if value is not None}
+
+
+def _seen(arms: Iterable[Arm], predictions: pa.Table, videos: Videos | None, study: Row) -> tuple[Seen, ...]:
+    """Nothing for a cross-validation: its folds are not the manifest's splits, and keep groups whole."""
+    if videos is None or at(study, "study.base.data.cv", str, ""):
+        return ()
+    found = (seen_groups(arm, predictions, videos.trained) for arm in arms)
+    return tuple(one for one in found if one is not None)
 
 
 def _settings(study: Row, arms: Iterable[Arm]) -> Row:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from actrec.data.counts import Undecodable
 from actrec.report.frames import Frame
 from actrec.report.plane import Map
-from actrec.report.videos import Videos
+from actrec.report.videos import Seen, Videos
 
 BASELINE, PLACEBO = "baseline", "placebo"
 ALPHA = 0.05  # an adjusted p up to this is a finding
@@ -348,6 +348,7 @@ class Report:
     n_test: int | None
     study: Mapping[str, Any]
     videos: Videos | None = None
+    seen: tuple[Seen, ...] = ()
     maps: tuple[Map, ...] = ()
     panels: tuple[Panel, ...] = ()
     frames: Mapping[str, Frame] = field(default_factory=dict)  # video id → its picture

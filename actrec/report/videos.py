@@ -56,6 +56,17 @@ class Videos:
     trained: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Test top-1 of an arm on ``n_seen`` videos whose group was trained on and on the ``n_new`` others."""
+
+    arm: str
+    n_seen: int
+    n_new: int
+    seen: float
+    new: float
+
+
 def read_videos(folder: Path) -> Videos | None:
     """None where the study has no such table.
 

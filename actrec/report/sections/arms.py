@@ -92,6 +92,35 @@ def fit(report: Report) -> Html | None:
         "Fit and optimism",
         note(_optimism(report), shown_only(report)),
         el("div", figures, class_="split even"),
+        _seen(report),
+    )
+
+
+def _seen(report: Report) -> Html | None:
+    """What a split that cuts through groups promises too much; None where no group is on both sides."""
+    if not report.seen:
+        return None
+    columns = [
+        Column("Arm"),
+        Column("Seen groups, videos", number=True),
+        Column("Top-1", number=True),
+        Column("New groups, videos", number=True),
+        Column("Top-1", number=True),
+        Column("Difference, points", number=True),
+    ]
+    rows: list[list[Child | Cell]] = [
+        [
+            found.arm,
+            Cell(f"{found.n_seen:,}", found.n_seen),
+            Cell(words.percent(found.seen), found.seen),
+            Cell(f"{found.n_new:,}", found.n_new),
+            Cell(words.percent(found.new), found.new),
+            Cell(words.unit("top1").signed(found.seen - found.new), found.seen - found.new),
+        ]
+        for found in report.seen
+    ]
+    return table(
+        "Test videos whose group was trained on, against the others: what the split gives away", columns, rows
     )
 
 

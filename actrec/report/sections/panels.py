@@ -87,7 +87,7 @@ def _curves(found: Panel, number: int) -> Html | None:
                     f"panel-{metric}-{number}",
                     figure,
                     f"{name} of {found.arm}, seed {found.trial.seed}, by epoch.",
-                    f"{name} by epoch: validation, and training dotted",
+                    f"{name} by epoch",
                 )
             )
     return el("div", drawn, class_="panels") if drawn else None
