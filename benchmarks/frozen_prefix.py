@@ -80,13 +80,14 @@ def seconds(trials: dict[str, dict[str, Any]]) -> float:
 def main() -> None:
     arguments = parser(__doc__).parse_args()
     few = 2 if arguments.quick else 4
-    with scratch() as folder, connect("local", num_cpus=max(2, CORES)):
-        path, model = material(folder)
-        start = time.perf_counter()
-        outcome, shared = run(path, study(model, 1 + len(RATES)), folder / "shared", share=True)
-        whole = time.perf_counter() - start
-        _, unshared = run(path, study(model, few), folder / "unshared", share=False)
-    manifest = Manifest.read(path)
+    with scratch() as folder:
+        path, model = material(folder)  # first: Ray's processes have the environment of when it starts
+        with connect("local", num_cpus=max(2, CORES)):
+            start = time.perf_counter()
+            outcome, shared = run(path, study(model, 1 + len(RATES)), folder / "shared", share=True)
+            whole = time.perf_counter() - start
+            _, unshared = run(path, study(model, few), folder / "unshared", share=False)
+        manifest = Manifest.read(path)
     count = {split: len(manifest.column("video_id", split)) for split in ("train", "val", "test")}
     epochs = study(model, 1).base.optim.epochs
     emit(
