@@ -88,7 +88,8 @@ class Sweep:
         embedded: Collection[str] = (),
     ) -> Recorder:
         """Trains ``trials``; ``already`` others of the study are done. ``features``: see :class:`RunEpoch`.
-        ``embedded`` are the ids of those that leave embeddings.
+        ``embedded`` are the ids of those that leave embeddings; none does from a stream, where a second look
+        at the test videos decodes them again.
 
         Raises:
             LedgerError, WorkerLostError: what ended the sweep early.
@@ -111,7 +112,7 @@ class Sweep:
                 keys[trial.trial_id].manifest.class_names,
                 keys[trial.trial_id].splits,
                 features.get(trial.trial_id),
-                embed=trial.trial_id in embedded,
+                embed=trial.trial_id in embedded and not streams,
             )
             for trial in trials
         }

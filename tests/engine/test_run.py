@@ -66,6 +66,14 @@ def test_a_study_is_recorded_whole_and_a_second_launch_does_nothing(
     assert record["decodes"] == {"videos": used, "clip_keys": 1, "decoded": used, "reused": 0}
     assert record["manifest"]["digest"] == manifest.digest
 
+    # The report has pictures of the test videos, and what it maps, of the first seed of each arm.
+    pictures = json.loads((first.out / "frames" / "index.json").read_text())["frames"]
+    assert set(test_ids) <= set(pictures)
+    assert all((first.out / "frames" / one["file"]).stat().st_size > 0 for one in pictures.values())
+    mapped = {path.stem for path in (first.out / "embeddings").iterdir()}
+    assert mapped == {key for key, row in trials.items() if row["status"] == "ok" and row["seed"] == 0}
+    assert pq.read_table(first.out / "embeddings")["video_id"].to_pylist() == test_ids * len(mapped)
+
     # The placebo consumed what the baseline did; the knobs did not.
     prints = {(row["arm"], row["seed"]): row["fingerprint"] for row in trials.values()}
     assert prints["placebo", 0] == prints["baseline", 0] != prints["loss.class_weights=balanced", 0]
