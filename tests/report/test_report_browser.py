@@ -102,6 +102,16 @@ def test_a_trial_unfolds_with_curves_and_mistakes(loaded: Page) -> None:
     panel.locator("summary").click()
 
 
+@pytest.mark.parametrize("format", ["png", "svg"])
+def test_a_figure_can_be_saved_without_a_network(loaded: Page, format: str) -> None:
+    loaded.locator("#effect-plot").hover()
+    with loaded.expect_download() as download:
+        loaded.locator(f"#effect-plot .modebar-btn[data-title='Download as {format.upper()}']").click()
+    content = download.value.path().read_bytes()
+    assert download.value.suggested_filename == f"effect-plot.{format}"
+    assert content.startswith(b"\x89PNG") if format == "png" else b"<svg" in content[:200]
+
+
 def test_a_heading_sorts_up_and_down(loaded: Page) -> None:
     loaded.locator("#trials .more").click()  # 60 trials, of which the page shows 50
     heading = loaded.locator("#trials thead th", has_text="Top-1, test").locator("button")
