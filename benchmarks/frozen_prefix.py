@@ -35,6 +35,7 @@ from benchmarks.common import CORES, emit, parser, per_trial, scratch
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SEQUENCE = r"_(\d+)_\d+\.avi$"  # whose videos share people and scene
+EPOCHS = 6
 RATES = tuple(round(1e-3 * 1.2**number, 6) for number in range(1, 12))
 
 
@@ -57,7 +58,7 @@ def study(model: ModelSpec, trials: int) -> Study:
         clip=ClipSpec(sampling="uniform", num_frames=16, height=112, width=112),
         model=model,
         freeze=FreezeSpec(strategy="head_only"),
-        optim=OptimSpec(epochs=6, batch_size=8),
+        optim=OptimSpec(epochs=EPOCHS, batch_size=8),
     )
     rates = Factor("optim.lr", levels=RATES[: trials - 1], baseline=base.optim.lr)
     return Study(name="frozen_prefix", base=base, factors=(rates,), seeds=(0,), placebo=False)
@@ -89,14 +90,13 @@ def main() -> None:
             _, unshared = run(path, study(model, few), folder / "unshared", share=False)
         manifest = Manifest.read(path)
     count = {split: len(manifest.column("video_id", split)) for split in ("train", "val", "test")}
-    epochs = study(model, 1).base.optim.epochs
     emit(
         {
             "ratio": seconds(unshared) / seconds(shared),
             "shared_s": seconds(shared),
             "unshared_s": seconds(unshared),
             "prefix_forwards": outcome.prefix_forwards,
-            "forwards_unshared": len(shared) * (epochs * (count["train"] + count["val"]) + count["test"]),
+            "forwards_unshared": len(shared) * (EPOCHS * (count["train"] + count["val"]) + count["test"]),
             "whole_shared_s": whole,
             "loss_difference": max(
                 abs(row["test_loss"] - shared[trial_id]["test_loss"]) for trial_id, row in unshared.items()
