@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +23,12 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """A local Ray of two CPUs, which all tests of the session share."""
+    """A local Ray of two CPUs, which all tests of the session share.
+
+    Its processes have ``ACTREC_TESTS`` in their environment, which no other Ray's have.
+    """
     from actrec.engine.cluster import connect
 
+    os.environ["ACTREC_TESTS"] = secrets.token_hex(8)
     with connect("local", num_cpus=2):
         yield

@@ -21,7 +21,7 @@ from rich.table import Column
 
 PLAIN_S = 10.0  # between two lines where the output is no terminal
 RATE_S = 20.0  # over which clips/s is measured
-STEADY_S = 15.0  # before which the time left is anybody's guess
+STEADY_S = 10.0  # of training, before which the time left is anybody's guess
 
 
 class Display:
@@ -82,14 +82,18 @@ class TrialProgress:
         self._left = dict(epochs)
         self._running: set[str] = set()
         self._recent: deque[tuple[float, int]] = deque()
-        self._started, self._epochs_done = time.monotonic(), 0
+        self._first: float | None = None  # when the first epoch ended: the start of workers is no measure
+        self._epochs_done = 0
 
     def started(self, trial_id: str) -> None:
         self._running.add(trial_id)
         self._show()
 
     def epoch(self, trial_id: str, clips: int) -> None:
-        self._recent.append((time.monotonic(), clips))
+        if self._first is None:
+            self._first = time.monotonic()
+        else:
+            self._recent.append((time.monotonic(), clips))
         self._epochs_done += 1
         self._epochs_left -= 1
         self._left[trial_id] -= 1
@@ -106,13 +110,13 @@ class TrialProgress:
         now = time.monotonic()
         while self._recent and now - self._recent[0][0] > RATE_S:
             self._recent.popleft()
-        span = min(RATE_S, max(now - self._started, 1e-6))
-        rate = sum(clips for _, clips in self._recent) / span
+        since = 0.0 if self._first is None else now - self._first
+        rate = sum(clips for _, clips in self._recent) / max(1.0, min(RATE_S, since))
         parts = [f"{len(self._running)} running"]
         if self._failed:
             parts.append(f"{self._failed} failed")
-        if now - self._started > STEADY_S and self._epochs_left > 0:
-            pace = (now - self._started) / max(1, self._epochs_done)
+        if since > STEADY_S and self._epochs_left > 0:
+            pace = since / max(1, self._epochs_done - 1)
             parts.append(f"{_duration(self._epochs_left * pace)} left")
         parts += [f"{rate:,.0f} clips/s", f"{self._epochs_done} epoch{'s' * (self._epochs_done != 1)}"]
         note = ", ".join(parts)

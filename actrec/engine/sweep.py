@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import ray
 from ray import tune
 from ray.tune.execution.placement_groups import PlacementGroupFactory
+from ray.tune.schedulers import FIFOScheduler
 
 from actrec.engine.cache import ClipKey
 from actrec.engine.placement import SUPERVISOR_CPUS, Allocation
@@ -139,6 +140,7 @@ class Sweep:
             tune_config=tune.TuneConfig(
                 reuse_actors=True,
                 max_concurrent_trials=self.allocation.concurrent,
+                scheduler=_NoTheft(),  # type: ignore[no-untyped-call]
                 trial_name_creator=lambda trial: trial.config["trial"],
                 trial_dirname_creator=lambda trial: trial.config["trial"],
             ),
@@ -165,6 +167,18 @@ class Sweep:
             yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _NoTheft(FIFOScheduler):
+    """First come, first served, each to the actor that was started for it.
+
+    Tune's own way has a trial whose actor is still starting taken over by the first actor that is free, and
+    ends the starting one. With trials that are shorter than the start of a process, no second actor would
+    ever come up. Of a scheduler that names no trial to run, Tune gives free actors to new trials.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        return None
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from ray.cluster_utils import Cluster
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study
 from actrec.study.plan import plan
+from tests.engine.watched import processes
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 SWEEP = Path(__file__).with_name("sweep.py")
@@ -34,20 +35,6 @@ def wait_for(what: str, found: Callable[[], Any], limit_s: float = 240.0) -> Any
             return value
         time.sleep(0.05)
     raise AssertionError(f"{what}: not within {limit_s} s")
-
-
-def processes(title: str, mark: str) -> list[int]:
-    """Processes whose title begins so and whose environment has ``mark`` in it."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (folder / "cmdline").read_text().startswith(title) and mark in (
-                folder / "environ"
-            ).read_text():
-                found.append(int(folder.name))
-        except (OSError, UnicodeDecodeError):
-            continue
-    return found
 
 
 def values(out: Path) -> dict[str, dict[str, Any]]:
@@ -167,7 +154,7 @@ def test_killed_workers_and_trial_actors_cost_nothing_but_time(
         wait_for("its end", lambda: pid not in ours(title))
 
     def ours(title: str) -> list[int]:
-        return processes(title, os.environ["RAY_AUTH_TOKEN"])
+        return processes(title, os.environ["ACTREC_TESTS"])
 
     def killer() -> None:
         kill("ray::RayTrainWorker", 1)

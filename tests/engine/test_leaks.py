@@ -1,0 +1,128 @@
+"""What a long sweep must not pile up, counted: processes, placement groups, object-store bytes, memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+
+from actrec.engine.cache import cache_root
+from actrec.study.factors import Factor, Study
+from tests.engine.watched import processes
+
+TRIALS = 200
+MEGABYTE = 2**20
+STORE = 80 * MEGABYTE  # Ray takes no less
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+
+@contextmanager
+def watching(out: Path) -> Iterator[tuple[set[int], list[tuple[int, int]]]]:
+    """The processes that trained meanwhile; and, as trials were done, the memory of this process in bytes."""
+    trained: set[int] = set()
+    memory: list[tuple[int, int]] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        me = psutil.Process()
+        while not ended.wait(0.2):  # a process that is started for one trial lives for seconds
+            trained.update(training_processes())
+            memory.append((len(list((out / "parts").glob("[0-9a-f]*"))), me.memory_info().rss))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield trained, memory
+    finally:
+        ended.set()
+        thread.join()
+
+
+def training_processes() -> list[int]:
+    """Those of this session's Ray, by the titles that Ray gives them."""
+    mark = os.environ["ACTREC_TESTS"]
+    return processes("ray::ResourceTrainable", mark) + processes("ray::RayTrainWorker", mark)
+
+
+def stored() -> float:
+    """Bytes in the object store."""
+    total: float = ray.cluster_resources()["object_store_memory"]  # type: ignore[no-untyped-call]
+    free: float = ray.available_resources()["object_store_memory"]  # type: ignore[no-untyped-call]
+    return total - free
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_two_hundred_trials_leave_nothing_behind(
+    small_study: Callable[..., Study], launch: Callable[..., Any], tmp_path: Path, workers: int
+) -> None:
+    # Every other trial fails: its loss is not finite after the first step.
+    rates = Factor("optim.lr", levels=(1e30,), baseline=1e-3)
+    seeds = tuple(range(TRIALS // 2))
+    study = small_study(rates, seeds=seeds, optim__epochs=1, clip__height=8, clip__width=8)
+    before = stored()
+
+    with watching(tmp_path / "out") as (trained, memory):
+        done = launch(study, workers=workers)
+
+    assert (done.outcome.ok, done.outcome.failed) == (TRIALS // 2, TRIALS // 2)
+    # Two trials side by side, or one on two workers beside its supervisor: and none for any later trial.
+    assert len(trained) == {1: 2, 2: 3}[workers]
+    assert stored() == before
+    states = {group["state"] for group in ray.util.placement_group_table().values()}
+    assert states == {"REMOVED"}
+    early = max(size for count, size in memory if count <= TRIALS // 2)
+    late = max(size for count, size in memory if count > TRIALS // 2)
+    assert late - early < 8 * MEGABYTE
+
+
+LARGE = """
+import json, sys
+from pathlib import Path
+import psutil, ray
+from actrec.data.manifest import Manifest
+from actrec.engine.progress import Display
+from actrec.engine.run import RunOptions, run_study, with_data
+from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
+from actrec.study.factors import Study
+
+path, out, store, stream = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "stream"
+spec = TrialSpec(
+    clip=ClipSpec(sampling="clips", clips=12, num_frames=16, height=112, width=112),
+    model=ModelSpec(name="frame_transformer", width=16, layers=1, attention_heads=2),
+    optim=OptimSpec(epochs=1, batch_size=48),
+)
+manifest = Manifest.read(path)
+study = with_data(Study(name="large", base=spec, factors=(), seeds=(0, 1), placebo=False), path, manifest)
+ray.init(num_cpus=2, object_store_memory=store, include_dashboard=False)
+outcome = run_study(study, manifest, RunOptions(out=out, stream=stream), Display())
+print(json.dumps({"ok": outcome.ok, "rss": psutil.Process().memory_info().rss}))
+"""
+
+
+@pytest.mark.parametrize("feed", ["cache", "stream"])
+def test_a_clip_set_of_four_times_the_object_store(
+    manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, feed: str
+) -> None:
+    monkeypatch.setenv("ACTREC_CACHE", str(tmp_path / "cache"))
+    command = [sys.executable, "-c", LARGE, str(manifest_path), str(tmp_path / "out"), str(STORE), feed]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    clips = 48 * 12 * 16 * 112 * 112 * 3
+    assert clips > 4 * STORE
+    assert told["ok"] == 2
+    if feed == "cache":
+        kept = sum(path.stat().st_size for path in (cache_root() / "clips").rglob("*.npy"))
+        assert kept >= clips
+        assert told["rss"] < 1024 * MEGABYTE  # nothing of the clips passes through the driver
