@@ -32,8 +32,8 @@ def test_counts_pace_and_time_left(clock: SimpleNamespace) -> None:
         trials.epoch("a", clips=100)
     clock.value += 20.0
     trials.epoch("a", clips=100)
-    # 5 of 40 epochs took 40 s: 35 more take 280 s. In the last 20 s there were 500 clips.
-    assert shown(text) == "trials: 1 of 5  1 running, 4 min 40 s left, 25 clips/s, 5 epochs"
+    # Since the first, 4 of 40 epochs took 20 s: 35 more take 175 s; there were 400 clips.
+    assert shown(text) == "trials: 1 of 5  1 running, 2 min 55 s left, 20 clips/s, 5 epochs"
 
 
 def test_a_trial_that_ends_early_takes_its_epochs_with_it(clock: SimpleNamespace) -> None:
@@ -43,10 +43,10 @@ def test_a_trial_that_ends_early_takes_its_epochs_with_it(clock: SimpleNamespace
         trials.started(name)
     clock.value += 100.0  # the start of workers is no measure of their pace
     trials.epoch("a", clips=0)
-    clock.value += 20.0
     trials.epoch("b", clips=0)
+    clock.value += 20.0
     trials.ended("a", ok=False)
-    # b's 9 epochs are left, at 20 s each.
+    # b's 9 epochs are left, at one in 20 s since the first.
     assert shown(text) == "trials: 1 of 2  1 running, 1 failed, 3 min 00 s left, 0 clips/s, 2 epochs"
     trials.ended("b", ok=True)
     assert shown(text) == "trials: 2 of 2  0 running, 1 failed, 0 clips/s, 2 epochs"
