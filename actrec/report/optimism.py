@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actrec.report.outcomes import hits
 from actrec.report.values import Arm, Report
 from actrec.report.videos import Seen
 
@@ -53,8 +54,7 @@ def seen_groups(arm: Arm, predictions: pa.Table, trained: frozenset[str]) -> See
     seen = pc.is_in(rows["group"], pa.array(sorted(trained), pa.string())).to_numpy()
     if not len(rows) or seen.all() or not seen.any():
         return None
-    scores = pc.list_flatten(rows["scores"]).to_numpy().reshape(len(rows), -1)
-    right = scores.argmax(axis=1) == rows["label"].to_numpy()
+    right = hits(rows)
     videos = np.asarray(rows["video_id"].to_pylist(), object)
     return Seen(
         arm.name,

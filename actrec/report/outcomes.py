@@ -54,6 +54,12 @@ def count_predictions(predictions: pa.Table, class_names: Sequence[object]) -> C
     return Counted(names if len(names) == k else tuple(f"class {i}" for i in range(k)), matrices)
 
 
+def hits(predictions: pa.Table) -> NDArray[np.bool_]:
+    """Whether the highest score of each of one or more rows is its label's, bool (rows,)."""
+    scores = pc.list_flatten(predictions["scores"]).to_numpy().reshape(len(predictions), -1)
+    return np.asarray(scores.argmax(axis=1) == predictions["label"].to_numpy())
+
+
 def outcome(arm: Arm, counted: Counted) -> Outcome | None:
     """The arm's confusion matrix over all its finished seeds; None where it has no predictions."""
     matrices = _matrices(arm, counted)

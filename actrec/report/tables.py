@@ -12,6 +12,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from actrec.errors import LedgerError
+from actrec.report.blocks import by_block
 from actrec.report.contrasts import read_contrasts
 from actrec.report.curves import fits, learning_curves
 from actrec.report.effects import read_effects
@@ -82,6 +83,9 @@ def load(folder: Path) -> Report:
         study=study,
         videos=videos,
         seen=_seen(compared, predictions, videos, study),
+        blocks=tuple(score for arm in compared for score in by_block(arm, predictions, videos.blocks))
+        if videos
+        else (),
         panels=read_panels(focus, epochs, predictions),
         maps=read_maps(folder, compared, predictions),
         frames=read_frames(folder),

@@ -48,6 +48,7 @@ def _trial(row: Row, *, planned: bool) -> Trial:
         trainable_params=row.get("trainable_params"),
         clips_trained=row.get("clips_trained"),
         joules=finite(row.get("joules")),
+        shared_stages=row.get("shared_stages") or 0,
         conditions=None
         if row.get("workers") is None
         else Conditions(row["workers"], word(row.get("device")), word(row.get("feed"))),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from actrec.data.counts import Undecodable
 from actrec.report.frames import Frame
 from actrec.report.plane import Map
-from actrec.report.videos import Seen, Videos
+from actrec.report.videos import BlockScore, Seen, Videos
 
 BASELINE, PLACEBO = "baseline", "placebo"
 ALPHA = 0.05  # an adjusted p up to this is a finding
@@ -38,6 +38,7 @@ class Trial:
     ``status`` is ``waiting`` while the ledger does not have it. ``val_top1`` is of the validation split, the
     metrics after it of the test split, which has ``n_test`` videos; all are None unless the trial is ``ok``.
     ``seconds`` are of work on each of its workers, ``joules`` those that its devices took, where they tell.
+    ``shared_stages`` frozen ones were not computed by it: it trained on their output, shared with others.
     """
 
     trial_id: str
@@ -61,6 +62,7 @@ class Trial:
     trainable_params: int | None = None
     clips_trained: int | None = None
     joules: float | None = None
+    shared_stages: int = 0
     conditions: Conditions | None = None
 
 
@@ -349,6 +351,7 @@ class Report:
     study: Mapping[str, Any]
     videos: Videos | None = None
     seen: tuple[Seen, ...] = ()
+    blocks: tuple[BlockScore, ...] = ()
     maps: tuple[Map, ...] = ()
     panels: tuple[Panel, ...] = ()
     frames: Mapping[str, Frame] = field(default_factory=dict)  # video id → its picture

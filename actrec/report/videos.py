@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from actrec.data.checks import SPLITS
+from actrec.data.checks import SPLITS, strings
 from actrec.results import parquet
 from actrec.results.schema import TABLES
 
@@ -47,6 +47,7 @@ class Videos:
         sides, rates: the shorter side in pixels, and the frames a second, by split; of the same.
         groups: how many groups there are in train, val and test together.
         trained: the groups that a training video is of.
+        blocks: video id → block; empty where there is but one.
     """
 
     seconds: tuple[Box, ...]
@@ -54,6 +55,7 @@ class Videos:
     rates: tuple[Box, ...]
     groups: int
     trained: frozenset[str]
+    blocks: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,16 @@ class Seen:
     n_new: int
     seen: float
     new: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlockScore:
+    """Top-1 of an arm on the ``n`` test videos of a block, a value for each of its finished seeds."""
+
+    arm: str
+    block: str
+    n: int
+    top1: tuple[float, ...]
 
 
 def read_videos(folder: Path) -> Videos | None:
@@ -80,12 +92,14 @@ def read_videos(folder: Path) -> Videos | None:
     used = table.filter((pc.field("status") == "ok") & (pc.field("split") != "unused"))
     sides = np.minimum(_numbers(used, "width"), _numbers(used, "height"))
     trained = used.filter(pc.field("split") == "train")["group"]
+    blocks = dict(zip(strings(used, "video_id"), strings(used, "block"), strict=True))
     return Videos(
         seconds=_boxes(used, "class_name", _numbers(used, "seconds")),
         sides=_boxes(used, "split", sides),
         rates=_boxes(used, "split", _numbers(used, "fps")),
         groups=len(pc.unique(used["group"])),
         trained=frozenset(map(str, trained.to_pylist())),
+        blocks=blocks if len(set(blocks.values())) > 1 else {},
     )
 
 

@@ -326,6 +326,17 @@ def test_provenance_is_complete(page: Page) -> None:
         assert expected in page.words
 
 
+def test_what_was_shared_is_told(page: Page, tmp_path: Path) -> None:
+    line = "3 trials share the first 5 stages of i3d: 120 clips computed once instead of 1,440 times"
+    ledger = tiny.write_ledger(tmp_path, ["b0"])
+    row = {"trial_id": "a0", "arm": "a=x", "factor": "a", "level": "x", "seed": 0, "status": "ok"}
+    ledger.append(row | {"test_top1": 0.5, "shared_stages": 5}, [], [])
+    tiny.write_study(tmp_path, sharing={"lines": [line], "prefix_forwards": 120})
+    words = Page(build_report(tmp_path)).words
+    assert f"Frozen stages{line}1 of 2 finished trials trained on what 5 frozen stages made" in words
+    assert "Frozen stages" not in page.words
+
+
 def test_the_setup_is_in_plain_sight(page: Page) -> None:
     spec = TrialSpec()
     for expected in (

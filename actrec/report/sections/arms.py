@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 from actrec.report import words
 from actrec.report.figures.fit import fit as fit_plot
@@ -37,7 +38,7 @@ def arms(report: Report) -> Html:
             Cell(words.millions(arm.mean("trainable_params")), arm.mean("trainable_params")),
             _epochs(arm),
             Cell(f"{len(arm.runs)} of {len({trial.seed for trial in arm.trials})}", len(arm.runs)),
-            *(_spread(arm, name) for name in ("val_top1", *shares)),
+            *(_spread(arm.values(name)) for name in ("val_top1", *shares)),
         ]
         for arm in report.arms
     ]
@@ -64,6 +65,25 @@ def arms(report: Report) -> Html:
             kinds=[""] * len(rows),
         ),
         drawn,
+        _blocks(report),
+    )
+
+
+def _blocks(report: Report) -> Html | None:
+    """Test top-1 in each block, of the baseline and the best change; None where there is but one block."""
+    if not report.blocks:
+        return None
+    names = list(dict.fromkeys(score.arm for score in report.blocks))
+    own = {(score.block, score.arm): score.top1 for score in report.blocks}
+    sizes = {score.block: score.n for score in report.blocks}
+    rows: list[list[Child | Cell]] = [
+        [block, Cell(f"{n:,}", n), *(_spread(own.get((block, name), ())) for name in names)]
+        for block, n in sizes.items()
+    ]
+    return table(
+        "Top-1 in each block of the data, in percent: mean ± standard deviation over the finished seeds",
+        [Column("Block"), Column("Test videos", number=True), *(Column(name, number=True) for name in names)],
+        rows,
     )
 
 
@@ -152,8 +172,9 @@ def _epochs(arm: Arm) -> Cell:
     return Cell(words.DASH if mean is None else f"{mean:.0f}", mean)
 
 
-def _spread(arm: Arm, name: str) -> Cell:
-    known = [100 * value for value in arm.values(name)]
+def _spread(shares: Sequence[float]) -> Cell:
+    """Mean ± standard deviation in percent."""
+    known = [100 * share for share in shares]
     if not known:
         return Cell(words.DASH, None)
     spread = f" ± {statistics.stdev(known):.1f}" if len(known) > 1 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def provenance(report: Report, folder: Path) -> Html:
                 ("Launches", _launches(report.launches)),
                 ("Decodes", _decodes(report.launches)),
                 ("Trained on", _conditions(report)),
+                ("Frozen stages", _sharing(report)),
                 ("Seeds", ", ".join(map(str, report.seeds))),
                 ("Started", at(study, "started", str, None)),
                 ("Ended", at(study, "ended", str, None)),
@@ -143,6 +145,19 @@ def _conditions(report: Report) -> str | None:
         return None
     feed = {"cache": "clip cache", "stream": "streamed from the videos"}.get(one.feed, one.feed)
     return f"{words.count(one.workers, 'worker')}, {one.device}, {feed}"
+
+
+def _sharing(report: Report) -> Html | None:
+    """What was decided on sharing frozen stages, and how many trials trained on what is shared."""
+    finished = [trial for arm in report.arms for trial in arm.finished]
+    counts = Counter(trial.shared_stages for trial in finished if trial.shared_stages)
+    lines = [str(line) for line in at(report.study, "sharing.lines", list, [])]
+    lines += [
+        f"{n:,} of {words.count(len(finished), 'finished trial')} trained on what "
+        f"{words.count(stages, 'frozen stage')} made of each clip, computed once"
+        for stages, n in sorted(counts.items())
+    ]
+    return el("ul", [el("li", line) for line in lines], class_="launches") if lines else None
 
 
 def _hardware(found: Mapping[str, object]) -> str:
