@@ -1,7 +1,7 @@
 """How much of a network should be trained: everything, its last stage and its head, or its head alone?
 
     python experiments/ablate_freezing.py
-    python experiments/ablate_freezing_i3d.py --data M.parquet    # I3D with Kinetics weights, your videos
+    python experiments/ablate_freezing.py --data M.parquet            # your own videos
 
 Cost: 4 arms × 5 seeds = 20 trials of 15 epochs on 220 training clips of 8×32×32; 1 to 3 minutes on 2 cores
 without a GPU. Decodes 400 videos once, and none the next time. What stays frozen is computed once for each
@@ -12,9 +12,10 @@ Expect, on the built-in videos (test top-1, mean of 5 seeds; chance is 0.10):
     baseline: everything is trained   0.92
     last stage and head               0.10   hurts
     head alone                        0.10   hurts
+    placebo                           the baseline's; what it moves is noise
 
 The model starts from random weights, so there is nothing to keep: what is frozen is noise. With weights that
-know something of videos it is another question, and the other script asks it.
+know something of videos it is another question, which ablate_freezing_i3d.py asks.
 """
 
 from __future__ import annotations
