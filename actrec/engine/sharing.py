@@ -1,8 +1,9 @@
 """Which trials of a plan share a frozen prefix, and whether that pays.
 
-Both follow from the plan and its clips alone, never from what is left to run, so that every launch of a study
-decides alike: a prefix is shared if its stages then see fewer clips than they would over all epochs of all
-the trials that have it, and if the cache has room for its features.
+A prefix is shared if the arithmetic that this saves, over all epochs of all the trials of the plan that have
+it, is worth the start, and if the cache can take its features. The first follows from the plan and its clips
+alone, never from what is left to run, so that every launch of a study decides alike; features that are there
+need no room.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
+from actrec.data import shards
 from actrec.data.sets import room_after_eviction, size_text
 from actrec.data.storage import cache_root
 from actrec.engine.cache import ClipKey, open_clips
@@ -25,6 +27,11 @@ from actrec.study.plan import Trial
 from actrec.training import featureset
 from actrec.training.feed import eval_items, train_items
 from actrec.training.prefix import Prefix
+
+# What starting the actors that compute features is worth. That takes about 10 s, in which I3D, at 0.12 s of one
+# core for a clip of 14 GFLOP (experiments/ablate_freezing_i3d.py), would do about as much. Where devices are
+# faster, sharing too readily costs no more than the start.
+START_FLOP = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,8 @@ def find(
     for trial in trials:
         spec, key = trial.spec, keys[trial.trial_id]
         classes = len(key.manifest.class_names)
-        same = (spec.model, spec.freeze, spec.augment, spec.clip, spec.seed, classes)
+        # All that a prefix is made from, the precision of its arithmetic included.
+        same = (spec.model, spec.freeze, spec.augment, spec.clip, spec.seed, spec.optim.amp, classes)
         if same not in prefixes:
             prefixes[same] = _prefix(spec, classes)
         if prefix := prefixes[same]:
@@ -92,24 +100,31 @@ def decide(found: Sequence[Sharing], keys: Mapping[str, ClipKey]) -> tuple[list[
     """Those that pay, and what was decided, a sentence for each prefix; the clips are all there."""
     chosen: list[Sharing] = []
     trials, shared, unshared = Counter[str](), Counter[str](), Counter[str]()
+    saving: dict[str, float] = {}  # of those that do not pay, the most
     lines: list[str] = []
-    room = room_after_eviction(cache_root())
+    room = room_after_eviction(cache_root(), keep=frozenset(one.folder for one in found))
     for one in found:
-        rows, size = one.rows, one.size
-        saved = sum(_forwards(trial, keys[trial.trial_id]) for trial in one.trials)
-        if saved <= rows:
-            lines.append(f"{one.name} are not shared: {rows:,} clips would pass instead of {saved:,}")
-        elif size > room:
+        rows, lacking = one.rows, max(0, one.size - shards.stored(one.folder))
+        forwards = sum(_forwards(trial, keys[trial.trial_id]) for trial in one.trials)
+        saved = (forwards - rows) * one.prefix.flop
+        if saved <= START_FLOP:
+            saving[one.name] = max(saving.get(one.name, 0.0), saved)
+        elif lacking > room:
             lines.append(
-                f"{one.name} are not shared: the features take {size_text(size)}, and {size_text(room)} can "
+                f"not shared: {one.name}, whose features take {size_text(lacking)}, and {size_text(room)} can "
                 f"be had in {cache_root()}"
             )
         else:
             chosen.append(one)
-            room -= size
+            room -= lacking
             trials[one.name] += len(one.trials)
             shared[one.name] += rows
-            unshared[one.name] += saved
+            unshared[one.name] += forwards
+    lines += [
+        f"not shared: {name}, which would save at most {saved / 1e12:.2g} TFLOP; to start is worth "
+        f"{START_FLOP / 1e12:g}"
+        for name, saved in saving.items()
+    ]
     lines += [
         f"{trials[name]} trials share {name}: {shared[name]:,} clips computed once instead of "
         f"{unshared[name]:,} times"

@@ -39,6 +39,7 @@ class Prefix:
         num_classes: of that trial.
         stages: how many stages it has, at least one and never the head.
         row_shape: of its output for one clip.
+        flop: of one clip through it, two for each multiply-add, of matrix products and convolutions.
         key: a hash of all that its output depends on but the clips and the device: the weights, what the
             stages make of a probe clip, how clips are prepared. Trials with the same key share its output.
     """
@@ -47,6 +48,7 @@ class Prefix:
     num_classes: int
     stages: int
     row_shape: tuple[int, ...]
+    flop: int
     key: str
 
     @classmethod
@@ -80,7 +82,8 @@ class Prefix:
                     digest.update(tensor.contiguous().numpy().tobytes())
         card = find(spec.model.name)
         digest.update(json.dumps([card.name, spec.augment.size, card.mean, card.std, shape]).encode())
-        return cls(spec, num_classes, count, tuple(features.shape[1:]), digest.hexdigest())
+        flop = _flop(model, count, frames, spec.augment.size or clip.height, spec.augment.size or clip.width)
+        return cls(spec, num_classes, count, tuple(features.shape[1:]), flop, digest.hexdigest())
 
     def extractor(self, device: torch.device) -> Extractor:
         """Builds the model anew, to compute on ``device``."""
@@ -111,6 +114,18 @@ class Extractor:
                 features.append(self._model.prefix(inputs, self._stages).float().cpu())
             sums.append(fingerprint.pixel_sums(inputs).cpu())
         return torch.cat(features), torch.cat(sums)
+
+
+def _flop(model: Staged, stages: int, frames: int, height: int, width: int) -> int:
+    """Of one clip through the first stages of a model, which loses its weights.
+
+    On the meta device: that of fused layers on a CPU (LSTMs, encoders in eval mode) is not counted there.
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # a tenth of a second, which no worker needs
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.to("meta").prefix(torch.empty(1, 3, frames, height, width, device="meta"), stages)
+    return int(counter.get_total_flops())
 
 
 def is_fixed(augment: AugmentSpec) -> bool:

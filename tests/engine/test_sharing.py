@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from actrec.data.manifest import Manifest
+from actrec.engine import sharing
 from actrec.engine.run import RunOptions
 from actrec.errors import PlacementError
 from actrec.results.ledger import Ledger
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 WEIGHTS = Factor("loss.class_weights", levels=("balanced",), baseline="none")
 IDLE = Factor("optim.momentum", levels=(0.5,), baseline=0.9)  # of SGD: with AdamW the knob turns nothing
 FLIP = Factor("augment.hflip", levels=(0.5,), baseline=0.0)
+
+
+@pytest.fixture(autouse=True)
+def readily(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models of a test are too small to be worth the start."""
+    monkeypatch.setattr(sharing, "START_FLOP", 0.0)
 
 
 def trials(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:

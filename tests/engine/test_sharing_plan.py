@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from actrec.data import clipset
@@ -15,6 +16,7 @@ from actrec.engine.cache import ClipKey, clip_keys
 from actrec.spec import FreezeSpec
 from actrec.study.factors import Factor, Study
 from actrec.study.plan import Trial, plan
+from actrec.training import featureset
 
 HEAD_ONLY = FreezeSpec(strategy="head_only")
 Planned = tuple[list[Trial], dict[str, ClipKey]]
@@ -73,15 +75,49 @@ def test_trials_with_the_same_prefix_on_the_same_clips_share(
     assert sharing.find(trials, keys, "cuda")[0].folder != found[0].folder
 
 
-def test_what_one_epoch_would_compute_anyway_is_not_shared(
-    small_study: Callable[..., Study], planned: Callable[[Study], Planned], manifest: Manifest
+def test_trials_of_another_precision_have_features_of_their_own(
+    small_study: Callable[..., Study], planned: Callable[[Study], Planned]
 ) -> None:
+    precision = Factor("optim.amp", levels=("auto",), baseline="off")
+    trials, keys = planned(small_study(precision, freeze=HEAD_ONLY))
+    full, half = sharing.find(trials, keys, "cuda")
+    assert full.folder != half.folder
+    # The features are computed as this specification says.
+    assert [one.prefix.spec.optim.amp for one in (full, half)] == ["off", "auto"]
+    assert len(sharing.find(trials, keys, "cpu")) == 1  # where the knob turns nothing
+
+
+def test_what_one_epoch_would_compute_anyway_is_not_shared(
+    small_study: Callable[..., Study], planned: Callable[[Study], Planned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "START_FLOP", 0.0)
     trials, keys = planned(small_study(freeze__strategy="head_only", optim__epochs=1))
     chosen, lines = sharing.decide(sharing.find(trials, keys, "cpu"), keys)
     assert chosen == []
-    every = sum(counts(manifest))
     name = "the first 4 stages of frame_transformer"
-    assert lines == [f"{name} are not shared: {every} clips would pass instead of {every}"]
+    assert lines == [f"not shared: {name}, which would save at most 0 TFLOP; to start is worth 0"]
+
+
+def test_what_saves_less_than_it_takes_to_start_is_not_shared(
+    small_study: Callable[..., Study],
+    planned: Callable[[Study], Planned],
+    manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trials, keys = planned(small_study(seeds=(0, 1), freeze__strategy="backbone"))  # of 2 epochs
+    found = sharing.find(trials, keys, "cpu")
+    chosen, lines = sharing.decide(found, keys)
+    assert chosen == []
+    assert len(lines) == 1, "one for both seeds"
+    assert lines[0].startswith("not shared: the first 3 stages of frame_transformer, which would save")
+    # A trial passes train and val once more than sharing does; each seed has a prefix of its own.
+    train, val, _ = counts(manifest)
+    saved = (train + val) * found[0].prefix.flop
+    assert saved > 0
+    monkeypatch.setattr(sharing, "START_FLOP", saved)
+    assert sharing.decide(found, keys)[0] == []
+    monkeypatch.setattr(sharing, "START_FLOP", saved - 1)
+    assert sharing.decide(found, keys)[0] == found
 
 
 def test_the_line_says_what_sharing_saves_and_the_cache_has_the_last_word(
@@ -90,6 +126,7 @@ def test_the_line_says_what_sharing_saves_and_the_cache_has_the_last_word(
     manifest: Manifest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sharing, "START_FLOP", 0.0)
     trials, keys = planned(small_study(seeds=(0, 1), freeze__strategy="backbone"))  # of 2 epochs
     found = sharing.find(trials, keys, "cpu")
     chosen, lines = sharing.decide(found, keys)
@@ -100,8 +137,17 @@ def test_the_line_says_what_sharing_saves_and_the_cache_has_the_last_word(
         f"{2 * (train + val + test)} clips computed once instead of {2 * (2 * (train + val) + test)} times"
     ]
     monkeypatch.setenv("ACTREC_CACHE_BUDGET", "1")
-    clips = Hold(found[0].clips)  # which a launch does too, so that they do not make room
+    holds = [Hold(found[0].clips)]  # which a launch does too, so that they do not make room
     chosen, lines = sharing.decide(found, keys)
-    clips.release()
     assert chosen == []
-    assert all("are not shared: the features take" in line for line in lines)
+    assert len(lines) == 2
+    assert all("whose features take" in line for line in lines)
+    # What is there already needs no room, even if another study holds it: a later launch decides alike.
+    for one in found:
+        featureset.write(
+            one.folder, 0, np.zeros((one.rows, *one.prefix.row_shape), np.float32), np.zeros(one.rows, int)
+        )
+        holds.append(Hold(one.folder))
+    assert sharing.decide(found, keys)[0] == found
+    for hold in holds:
+        hold.release()

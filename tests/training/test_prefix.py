@@ -62,6 +62,17 @@ def test_what_the_prefix_does_not_see_keeps_its_key(changes: dict[str, Any]) -> 
     assert key(changes) == key()
 
 
+def test_the_arithmetic_of_a_clip_is_counted_fused_layers_too() -> None:
+    found = prefix({"model": ModelSpec(name="cnn_lstm_1"), "clip.num_frames": 3})
+    assert found is not None
+    # Kernels of 3×3 on frames of 16×16, 8×8 and 4×4; then four gates of 256 from 128 inputs and 256 states.
+    convolutions = 9 * (3 * 32 * 16**2 + 32 * 64 * 8**2 + 64 * 128 * 4**2)
+    assert found.flop == 2 * 3 * (convolutions + 4 * 256 * (128 + 256))
+    resized = prefix({"model": ModelSpec(name="cnn_lstm_1"), "clip.num_frames": 3, "augment.size": 8})
+    assert resized is not None
+    assert resized.flop == 2 * 3 * (convolutions / 4 + 4 * 256 * (128 + 256))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
