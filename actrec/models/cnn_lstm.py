@@ -14,11 +14,13 @@ generator, which the caller seeds.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.amp import is_autocast_available
 
 from actrec.models.card import ModelCard
 from actrec.models.layers import Stage, Staged, per_frame
@@ -65,8 +67,9 @@ class CnnLstm(Staged):
 
     def _last_state(self, features: Tensor) -> Tensor:
         # Autocast runs cuDNN's recurrent layers in float16 whatever its own type, and nothing scales the
-        # gradients to the range of that.
-        with torch.autocast(features.device.type, enabled=False):
+        # gradients to the range of that. The meta device, on which plans are rehearsed, has no autocast.
+        device = features.device.type
+        with torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext():
             states, _ = self.lstm(features.float())
         last: Tensor = states[:, -1]
         return last

@@ -50,6 +50,12 @@ def test_an_option_that_the_model_lacks_names_the_arm() -> None:
         plan(study(heads, base={"model.name": "cnn_lstm_2"}))
 
 
+@pytest.mark.parametrize("name", ZOO)
+def test_every_model_can_be_planned(name: str) -> None:
+    size = {"clip.height": 32, "clip.width": 32, "clip.num_frames": ZOO[name].num_frames}
+    assert plan(study(base={"model.name": name, **size}, seeds=(0,), placebo=False))
+
+
 def test_an_unknown_model_is_an_error() -> None:
     with pytest.raises(SpecError, match="did you mean 'cnn_lstm_"):
         plan(study(base={"model.name": "cnn_lstm"}))
