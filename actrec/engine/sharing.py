@@ -28,9 +28,9 @@ from actrec.training import featureset
 from actrec.training.feed import eval_items, train_items
 from actrec.training.prefix import Prefix
 
-# What starting the actors that compute features is worth. That takes about 10 s, in which I3D, at 0.12 s of one
-# core for a clip of 14 GFLOP (experiments/ablate_freezing_i3d.py), would do about as much. Where devices are
-# faster, sharing too readily costs no more than the start.
+# What starting the actors that compute features is worth. That takes about 10 s, in which one core passes I3D
+# about as much: 0.12 s for a clip of 14 GFLOP (experiments/ablate_freezing_i3d.py). Where devices are faster,
+# sharing too readily costs no more than the start.
 START_FLOP = 1e12
 
 
@@ -111,8 +111,8 @@ def decide(found: Sequence[Sharing], keys: Mapping[str, ClipKey]) -> tuple[list[
             saving[one.name] = max(saving.get(one.name, 0.0), saved)
         elif lacking > room:
             lines.append(
-                f"not shared: {one.name}, whose features take {size_text(lacking)}, and {size_text(room)} can "
-                f"be had in {cache_root()}"
+                f"not shared: {one.name}, whose features take {size_text(lacking)}; "
+                f"{size_text(room)} can be had in {cache_root()}"
             )
         else:
             chosen.append(one)
