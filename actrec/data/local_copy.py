@@ -68,7 +68,9 @@ def nearest(folder: Path) -> Path:
 
 def _bring(folder: Path, copy: Path, root: Path) -> bool:
     """Copies what a copy lacks or has damaged; tells whether all of it is there now, every byte checked."""
-    missing = shards.damaged(copy, shards.numbers(folder))
+    numbers = shards.numbers(folder)
+    stale = [number for number in numbers if not _same_entries(folder, copy, number)]
+    missing = sorted({*stale, *shards.damaged(copy, numbers)})
     if not make_room(root, sum(shards.array_path(folder, number).stat().st_size for number in missing)):
         return False
 
@@ -86,6 +88,12 @@ def _bring(folder: Path, copy: Path, root: Path) -> bool:
             bring(path)
     with ThreadPoolExecutor(_THREADS) as pool:
         return all(list(pool.map(bring_shard, missing)))
+
+
+def _same_entries(folder: Path, copy: Path, number: int) -> bool:
+    """Whether a shard of a copy is of what the set holds now, by its entries and its checksum."""
+    paths = [shards.entries_path(root, number) for root in (folder, copy)]
+    return paths[1].exists() and paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def _fstype(path: Path) -> str:

@@ -1,8 +1,9 @@
 """The sets of a cache: which there are, who uses them, and which go when room is needed.
 
-A set is a folder ``<root>/clips/<key>`` or ``<root>/features/<key>``. Who uses one holds a shared lock on it,
-which ends with its process however that ends; eviction takes the lock exclusively, or leaves the set alone.
-On a file system without locks sets are used all the same, and none is evicted.
+A set is a folder ``<root>/clips/<key>`` or ``<root>/features/<key>`` that was held once: who uses one holds a
+shared lock on a file in it, which ends with its process however that ends. Eviction takes that lock, or lets
+the folder be: nothing goes that is in use, or that somebody else put there. On a file system without locks
+sets are used all the same, and none is evicted.
 """
 
 from __future__ import annotations
@@ -91,12 +92,12 @@ def filling(folder: Path, waiting: Callable[[], object] = lambda: None) -> Itera
 def in_use(folder: Path) -> bool:
     """Whether a process holds a set."""
     with _locked(folder) as ours:
-        return not ours
+        return not ours and (folder / HELD).exists()
 
 
 def cached_sets(root: Path) -> list[CachedSet]:
     """The sets under ``root``, the one that was used longest ago first."""
-    folders = [folder for kind in KINDS for folder in (root / kind).glob("[!.]*") if folder.is_dir()]
+    folders = [held.parent for kind in KINDS for held in (root / kind).glob(f"[!.]*/{HELD}")]
     return sorted(map(_measured, folders), key=lambda found: (found.used, found.name))
 
 
@@ -159,7 +160,7 @@ def prune(root: Path, budget: int) -> list[CachedSet]:
 
 
 def evict(folder: Path) -> bool:
-    """Removes a set, unless it is held; tells whether it did."""
+    """Removes a set, unless it is held or never was; tells whether it did."""
     with _locked(folder) as ours:
         if ours:
             aside = folder.parent / f"{ASIDE}{folder.name}-{os.getpid()}"
@@ -220,11 +221,11 @@ def _measured(folder: Path) -> CachedSet:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Takes a set's lock exclusively if nobody holds it."""
+    """Takes a set's lock exclusively if nobody holds it; not where there is none to take."""
     try:
         lock = os.open(folder / HELD, os.O_RDWR)
-    except OSError as error:
-        yield isinstance(error, FileNotFoundError)  # never held
+    except OSError:
+        yield False
         return
     try:
         yield _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

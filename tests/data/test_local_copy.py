@@ -75,6 +75,13 @@ def test_a_copy_is_checked_and_only_what_is_damaged_is_copied_again(folder: Path
     assert shards.damaged(copy, range(3)) == []
 
 
+def test_a_shard_that_was_written_anew_is_copied_anew(folder: Path, copy: Path) -> None:
+    assert opened(folder) == (str(copy), 7)
+    shards.write(folder, 1, np.full((4, 5), 9, np.uint8), [{"clips": 4}])  # the copy is whole, and of the old
+    assert opened(folder) == (str(copy), 3)
+    assert shards.array_path(copy, 1).read_bytes() == shards.array_path(folder, 1).read_bytes()
+
+
 def test_a_copy_that_does_not_fit_or_cannot_be_made_is_done_without(
     folder: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,17 @@ def test_nothing_goes_if_it_would_not_be_enough(root: Path) -> None:
     assert names(root) == list(KEYS)
 
 
+def test_a_folder_that_nobody_ever_held_is_no_set_and_stays(root: Path) -> None:
+    videos = root / "clips" / "holiday"  # somebody's own, where ACTREC_CACHE was set to a folder in use
+    videos.mkdir()
+    (videos / "beach.mp4").write_bytes(bytes(1000))
+    assert names(root) == list(KEYS)
+    assert not sets.in_use(videos)
+    assert not evict(videos)
+    assert len(prune(root, 0)) == len(KEYS)
+    assert (videos / "beach.mp4").exists()
+
+
 def test_holding_a_set_that_was_evicted_makes_a_new_one(root: Path) -> None:
     Hold(root / "clips/a").release()
     assert evict(root / "clips/a")

@@ -192,6 +192,7 @@ def test_room_is_made_of_sets_that_no_study_holds(
     old, held = tmp_path / "clips" / "old", tmp_path / "features" / "held"
     for folder in (old, held):
         shards.write(folder, 0, np.zeros(10_000, np.uint8), [])
+    Hold(old).release()
     other = Hold(held)
     needed = bytes_needed([key])
     monkeypatch.setenv("ACTREC_CACHE_BUDGET", str(21_000 + needed))
