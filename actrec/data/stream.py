@@ -77,9 +77,8 @@ def decode_shards(
 ) -> Iterator[tuple[int, int]]:
     """Decodes every shard that is missing, on all cores of all nodes.
 
-    Tasks write their shards themselves: pixels never pass through the object store. So nothing streams, and
-    plain tasks do it: Ray Data looks for finished tasks ten times a second, and leaves a core idle meanwhile,
-    which with tasks of a second or less costs a tenth of the rate and more.
+    Tasks write their shards themselves: pixels never pass through the object store. So there is nothing for
+    Ray Data to stream, and plain tasks do it.
 
     Yields:
         For each shard, as it is done: (videos decoded now, videos in it).

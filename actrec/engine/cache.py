@@ -1,4 +1,4 @@
-"""The clip cache: each distinct clip key decoded once, by Ray Data on every node, and kept.
+"""The clip cache: each distinct clip key decoded once, by tasks on every node, and kept.
 
 Keys are content-addressed: the manifest's selection, the frames taken, the size, the decoder and its version.
 A second study that reads the same clips decodes nothing.

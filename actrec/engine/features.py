@@ -1,11 +1,11 @@
 """Computing the features of frozen prefixes, on the devices that trials will have, each clip once.
 
-Plain actors do it, as plain tasks decode: features go to disk where they are made, so nothing streams, and
-Ray Data takes twice as long to start a pool of actors as Ray takes itself.
+Plain actors do it, as plain tasks decode: features go to disk where they are made, so nothing streams.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -110,8 +110,12 @@ def _compute(
 
 
 def _missing(one: Sharing) -> Iterator[_Task]:
-    parts = featureset.cut_into_shards(len(open_clips(one.clips).shards), one.prefix.row_shape)
-    about = {"model": one.prefix.spec.model.name, "clips": one.clips.name, "prefix": one.prefix.key}
+    clips = open_clips(one.clips)
+    parts = featureset.cut_into_shards(len(clips.shards), one.prefix.row_shape)
+    # A video that did not decode may do so another time, and moves the rows of those behind it.
+    rows = hashlib.sha256(clips.count.tobytes()).hexdigest()[:16]
+    model, key = one.prefix.spec.model.name, one.prefix.key
+    about = {"model": model, "clips": one.clips.name, "rows": rows, "prefix": key}
     featureset.begin(one.folder, stages=one.prefix.stages, count=len(parts), about=about)
     damaged = set(shards.damaged(one.folder, range(len(parts))))
     for number, part in enumerate(parts):

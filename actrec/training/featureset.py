@@ -40,12 +40,12 @@ def cut_into_shards(rows: int, row_shape: Sequence[int]) -> list[range]:
 
 
 def begin(folder: Path, *, stages: int, count: int, about: dict[str, Any]) -> None:
-    """Makes the folder of a feature set and notes what it will hold.
+    """Makes the folder of a feature set and notes what it will hold; shards of something else go missing.
 
     Args:
         stages: how many of the model's stages made the features.
         count: of shards.
-        about: what else to note, for a reader.
+        about: what else they depend on.
 
     Raises:
         DataError: if it cannot be written.
@@ -54,7 +54,10 @@ def begin(folder: Path, *, stages: int, count: int, about: dict[str, Any]) -> No
     with shards.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         discard_stale(folder, f"{ASIDE}*")
-        shards.put(folder / _META, json.dumps(meta, indent=1).encode())
+        content, path = json.dumps(meta, indent=1).encode(), folder / _META
+        if not path.exists() or path.read_bytes() != content:
+            shards.forget(folder, shards.numbers(folder))
+            shards.put(path, content)
 
 
 def write(folder: Path, number: int, features: Float32, sums: Int64) -> None:

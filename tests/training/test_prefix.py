@@ -195,3 +195,15 @@ def test_a_set_comes_back_as_it_was_written_and_says_what_it_lacks(tmp_path: Pat
     assert (found.stages, found.sums.tolist()) == (3, [0, 1, 2, 3, -(2**62), 2**62])
     assert np.array_equal(found.gather(np.array([5, 0])), rows[[5, 0]])
     assert shards.damaged(tmp_path, range(2)) == []
+
+
+def test_shards_of_other_clips_count_as_missing(tmp_path: Path) -> None:
+    def write(about: str) -> None:
+        featureset.begin(tmp_path, stages=3, count=1, about={"rows": about})
+
+    write("all")
+    featureset.write(tmp_path, 0, np.zeros((4, 2), np.float32), np.arange(4))
+    write("all")
+    assert shards.damaged(tmp_path, range(1)) == []
+    write("all but one, which decodes no more")
+    assert shards.damaged(tmp_path, range(1)) == [0]
