@@ -27,7 +27,7 @@ from actrec.study.factors import Factor, Study
 
 
 def study() -> Study:
-    """The study: a linear head on Inception-I3D with its Kinetics-400 weights, on clips of several lengths."""
+    """The study: a linear head on Inception-I3D with its Kinetics-400 weights, on two lengths of clips."""
     return Study(
         name="probe_i3d",
         base=TrialSpec(

@@ -69,7 +69,7 @@ class Filled:
 
     @property
     def reused(self) -> int:
-        return self.videos - self.decoded
+        return max(0, self.videos - self.decoded)  # a stream decodes each in every epoch
 
 
 def clip_keys(manifest: Manifest, specs: Iterable[TrialSpec], root: Path) -> list[ClipKey]:

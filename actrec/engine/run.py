@@ -123,7 +123,9 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     """
     if study.cv and options.stream:
         raise StudyError("a cross-validation is for sets small enough to keep decoded: leave out --stream")
-    wanted = _wanted(plan(study), options.only)
+    # Those of later rounds are known once the results of earlier ones are read.
+    later = () if options.fresh else {row["trial_id"] for row in read_record(options.out).get("plan", ())}
+    wanted = _wanted(plan(study), [key for key in options.only if key not in later])
     if not manifest.root.is_dir():
         raise DataError(
             f"the videos' folder {manifest.root} is not there; if it was moved, build the manifest again"
@@ -229,19 +231,28 @@ class _Launch:
     def conclude(self) -> Outcome:
         """Folds the ledger, and writes effects, provenance and what the report shows of the videos."""
         trials = self._now.trials
-        thumbnails.write(
-            self.options.out,
-            self.manifest,
-            self._key(trials[0]).folder,
-            say=self.display.say,
-            all_tested=bool(self.study.cv),
-        )
+        self._draw()
         self._supply.release()
         self.ledger.compact()
         rows = verdicts.write(self.options.out, self.study, self._now, self.ledger)
         self._write_record(ended=True)
         ok = sum(row["status"] == OK for row in rows)
         return Outcome(len(trials), ok, len(rows) - ok, self._supply.filled, self._supply.forwards)
+
+    def _draw(self) -> None:
+        """Writes what the report shows of the videos. A machine that cannot read them can still conclude."""
+        try:
+            clips = self._key(self._now.trials[0]).folder
+        except ActrecError as error:
+            self.display.say(f"note: the report lacks pictures of the videos: {error}")
+            return
+        thumbnails.write(
+            self.options.out,
+            self.manifest,
+            clips,
+            say=self.display.say,
+            all_tested=bool(self.study.cv),
+        )
 
     def _ended(self) -> list[dict[str, Any]]:
         """The rows of trials that are not to run again."""

@@ -15,7 +15,7 @@ Adaptive designs are those of :mod:`actrec.study.greedy`, further seeds the race
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,14 +65,19 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
     rows = {str(row["trial_id"]): row for row in finished}
     arms, path = list(study.arms), [REFERENCE]
     trials = plan(study)
+    asked = {arm.name for arm in arms}
     while study.design in ADAPTIVE and _ended(trials, rows):
-        grown = _grow(study, trials, rows)
+        grown = _grow(study, trials, rows, asked)
         path = [arm.name for arm in grown.path]
-        new = [arm for arm in grown.arms if arm.name not in {known.name for known in arms}]
+        new = [arm for arm in grown.arms if arm.name not in asked]
         if not new:
             break
-        arms += new
-        trials += plan(study, new)
+        asked |= {arm.name for arm in new}
+        # With the defaults of another model filled in, a change may be none: those trials have an arm already.
+        there = {trial.trial_id for trial in trials}
+        further = [trial for trial in plan(study, new) if trial.trial_id not in there]
+        arms += [arm for arm in new if any(trial.arm == arm.name for trial in further)]
+        trials += further
 
     sizes = schedule(len(study.seeds), study.max_seeds)
     seeds = [*study.seeds, *range(max(study.seeds) + 1, max(study.seeds) + 1 + sizes[-1] - sizes[0])]
@@ -96,17 +101,18 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
     )
 
 
-def _grow(study: Study, trials: Sequence[Trial], rows: Mapping[str, Row]) -> Grown:
-    """The arms of an adaptive design, as far as ``trials`` tell, which have all ended."""
+def _grow(study: Study, trials: Sequence[Trial], rows: Mapping[str, Row], asked: Collection[str]) -> Grown:
+    """The arms of an adaptive design, as far as ``trials`` tell, which have all ended. Those of the arms that
+    were ``asked`` for, by name, that have no trials are no gain."""
     by_arm: dict[str, list[Trial]] = {}
     for trial in trials:
         by_arm.setdefault(trial.arm, []).append(trial)
 
     def gain(arm: Arm, other: Arm) -> float | None:
         """The mean difference on validation, paired by seed and fold."""
-        ours, theirs = by_arm.get(arm.name, []), by_arm.get(other.name, [])
-        if not ours:
+        if arm.name not in asked:
             return None
+        ours, theirs = by_arm.get(arm.name, []), by_arm.get(other.name, [])
         values, beside = (_validation(study, of_arm, rows) for of_arm in (ours, theirs))
         common = values.keys() & beside.keys()
         if not common:

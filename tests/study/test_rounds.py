@@ -95,6 +95,23 @@ def test_the_greedy_path_goes_to_the_target_whatever_it_costs() -> None:
     assert len(last.arms) == 1 + (3 + 2 + 1) + 1 == most_arms("greedy_path", study().factors) + 1
 
 
+def test_a_change_that_is_none_for_the_best_model_is_not_tried() -> None:
+    model = Factor("model.name", levels=("cnn_lstm_3",), baseline="cnn_lstm_1")
+    dropout = Factor("model.dropout", levels=(0.3,), baseline=None)  # which cnn_lstm_3 has by default
+    made = study(design="greedy_forward", factors=(model, dropout), seeds=(0,))
+    rows: list[Row] = []
+    while pending := (now := current(made, rows)).pending:
+        rows += [row(trial, 0.9 if trial.spec.model.name == "cnn_lstm_3" else 0.5) for trial in pending]
+    assert [arm.name for arm in now.arms] == [
+        REFERENCE,
+        "model.name=cnn_lstm_3",
+        "model.dropout=0.3",
+        PLACEBO,
+    ]
+    assert len({trial.trial_id for trial in now.trials}) == len(now.trials)
+    assert now.path == (REFERENCE, "model.name=cnn_lstm_3")
+
+
 def test_what_validation_does_not_measure_selects_nothing() -> None:
     with pytest.raises(StudyError, match="selects on validation, where loss is not measured"):
         study(design="greedy_forward", metric="loss", mode="min")
