@@ -73,7 +73,7 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
         if not new:
             break
         asked |= {arm.name for arm in new}
-        # With the defaults of another model filled in, a change may be none: those trials have an arm already.
+        # With the defaults of another model filled in, a change may be none: those trials have an arm.
         there = {trial.trial_id for trial in trials}
         further = [trial for trial in plan(study, new) if trial.trial_id not in there]
         arms += [arm for arm in new if any(trial.arm == arm.name for trial in further)]
