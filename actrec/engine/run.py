@@ -124,7 +124,8 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     if study.cv and options.stream:
         raise StudyError("a cross-validation is for sets small enough to keep decoded: leave out --stream")
     # Those of later rounds are known once the results of earlier ones are read.
-    later = () if options.fresh else {row["trial_id"] for row in read_record(options.out).get("plan", ())}
+    earlier = {} if options.fresh else read_record(options.out)
+    later = {row["trial_id"] for row in earlier.get("plan", ())}
     wanted = _wanted(plan(study), [key for key in options.only if key not in later])
     if not manifest.root.is_dir():
         raise DataError(
