@@ -27,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 		echo "Setting up $(VENV) with $(PYTHON): about a minute on a fast line, 6 GB on disk"; \
 		$(PYTHON) -m venv --clear $(VENV); }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
-	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	@$(UV) pip install --python $(BIN)/python --quiet --no-deps -e .
 	@touch $@
 

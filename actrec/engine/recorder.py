@@ -87,7 +87,8 @@ class Recorder(tune.Callback):
         if failure is not None:
             self._record(ours, {"status": FAILED, "error": failure.error})
             return
-        self._progress.epoch(ours.trial_id, result["clips"])
+        for clips in result["clips"]:  # one number an epoch
+            self._progress.epoch(ours.trial_id, clips)
         if done is not None:
             self._record(ours, {"status": OK, "error": "", **done.trial}, done)
 

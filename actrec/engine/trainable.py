@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from actrec.engine.stream import Stream
 from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, Worker
 from actrec.training.feed import CachedFeed, task_of
 
+STEP_S = 1.0  # between two answers to Tune: each costs the worker a wait, and the driver some CPU
 AHEAD = 2  # batches that are gathered while others are trained on
 # Keys of a Tune result, beside plain numbers.
 RESULT, FAILURE, UNDECODABLE = "actrec_result", "actrec_failure", "actrec_undecodable"
@@ -82,8 +84,8 @@ class WorkerSetup:
 
 
 class WarmTrial(tune.Trainable):
-    """One step is one epoch. A trial's own failure is a result; only lost workers raise, since Tune does not
-    keep an actor that raised, and its cold start costs more than most trials."""
+    """One step is an epoch or more. A trial's own failure is a result; only lost workers raise, since Tune
+    does not keep an actor that raised, and its cold start costs more than most trials."""
 
     settings: Settings  # given by a subclass, which a sweep makes
 
@@ -110,18 +112,29 @@ class WarmTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        answers = self._fleet.ask(self._commands[self._trial_id])
-        failures = [answer for answer in answers.values() if isinstance(answer, Failure)]
-        if failures:
-            return {"done": True, FAILURE: failures[0]}
-        answer: EpochDone = answers[0]
+        """Trains epochs for about ``STEP_S`` seconds, or to the trial's end."""
+        command, until = self._commands[self._trial_id], time.monotonic() + STEP_S
+        clips: list[int] = []
+        decoded, undecodable = 0, dict[str, str]()
+        while True:
+            answers = self._fleet.ask(command)
+            failures = [answer for answer in answers.values() if isinstance(answer, Failure)]
+            if failures:
+                return {"done": True, FAILURE: failures[0]}
+            answer: EpochDone = answers[0]
+            clips.append(answer.clips)
+            for each in answers.values():
+                decoded += each.decoded
+                undecodable |= each.undecodable
+            if answer.result is not None or time.monotonic() >= until:
+                break
         return {
             "done": answer.result is not None,
             "epoch": answer.epoch,
             "epochs": answer.epochs,
-            "clips": answer.clips,
-            "decoded": sum(each.decoded for each in answers.values()),
-            UNDECODABLE: {key: why for each in answers.values() for key, why in each.undecodable.items()},
+            "clips": clips,
+            "decoded": decoded,
+            UNDECODABLE: undecodable,
             "val_top1": answer.val["top1"],
             "val_loss": answer.val["loss"],
             RESULT: answer.result,

@@ -36,7 +36,7 @@ class Desk:
         self.recorder = Recorder(self.ledger, station, self.trials, CONDITIONS, progress, None, display.say)
 
     def result(self, trial: Trial, **values: Any) -> dict[str, Any]:
-        result = {"clips": 8, "decoded": 0, **values}
+        result = {"clips": [8], "decoded": 0, **values}
         self.recorder.on_trial_start(0, [], tune_trial(trial))
         self.recorder.on_trial_result(0, [], tune_trial(trial), result)
         return result
