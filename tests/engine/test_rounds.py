@@ -1,0 +1,67 @@
+"""Studies that grow while they run, and what their designs leave, on a real Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from actrec.results import parquet
+from actrec.results.ledger import Ledger
+from actrec.study.factors import Factor, Study
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+SMOOTHING = Factor("loss.label_smoothing", levels=(0.1,), baseline=0.0)
+RATE = Factor("optim.lr", levels=(3e-3,), baseline=1e-3)
+
+
+def test_an_open_verdict_gets_further_seeds_and_a_second_launch_none(
+    small_study: Callable[..., Study], launch: Callable[..., Any]
+) -> None:
+    study = dataclasses.replace(small_study(SMOOTHING, seeds=(0, 1), optim__epochs=1), max_seeds=4)
+    first = launch(study)
+    seeds: dict[str, list[int]] = {}
+    for row in Ledger(first.out).read("trials").sort_by("seed").to_pylist():
+        seeds.setdefault(row["arm"], []).append(row["seed"])
+    # Two seeds of a model that has hardly learnt decide nothing: the arm and its baseline get more of them.
+    assert set(seeds) == {"baseline", "loss.label_smoothing=0.1"}
+    assert seeds["baseline"] == seeds["loss.label_smoothing=0.1"] == list(range(len(seeds["baseline"])))
+    assert 2 < len(seeds["baseline"]) <= 4
+    assert "next round" in first.text
+    record = json.loads((first.out / "study.json").read_text())
+    assert record["looks"] == 3
+    assert len(record["plan"]) == first.outcome.planned == first.outcome.ok
+
+    again = launch(study)
+    assert "all trials are done already" in again.text
+    assert again.outcome.planned == first.outcome.planned
+
+
+def test_a_greedy_design_goes_on_from_what_validation_chose(
+    small_study: Callable[..., Study], launch: Callable[..., Any]
+) -> None:
+    study = dataclasses.replace(
+        small_study(SMOOTHING, RATE, seeds=(0,), optim__epochs=1), design="greedy_path"
+    )
+    done = launch(study)
+    record = json.loads((done.out / "study.json").read_text())
+    # From the baseline to both changes, one after the other: 1 + 2 + 1 arms.
+    assert done.outcome.ok == done.outcome.planned == 4
+    assert record["path"][0] == "baseline"
+    assert len(record["path"]) == 3
+
+
+def test_a_factorial_leaves_its_contrasts(
+    small_study: Callable[..., Study], launch: Callable[..., Any]
+) -> None:
+    study = dataclasses.replace(
+        small_study(SMOOTHING, RATE, seeds=(0, 1), optim__epochs=1), design="factorial"
+    )
+    done = launch(study)
+    (table,) = parquet.scan(done.out / "contrasts.parquet", "contrasts")
+    found = {(row["kind"], row["metric"]) for row in table.to_pylist()}
+    assert {("main", "top1"), ("interaction", "top1")} <= found
