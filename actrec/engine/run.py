@@ -141,14 +141,15 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
         display.say(f"note: {problem}")
     ledger.compact()  # what a killed launch left in parts: from here on everybody reads one file a table
     launch = _Launch(study, manifest, options, display, ledger, token)
-    if not launch.pending():
+    pending = launch.pending()
+    if not pending:
         display.say("all trials are done already: nothing to decode, nothing to train")
         return launch.conclude()
 
     failure: ActrecError | KeyboardInterrupt | None = None
     try:
         with connect(options.address) as cluster:
-            launch.run(cluster)
+            launch.run(cluster, pending)
     except (ActrecError, KeyboardInterrupt) as error:
         failure = error
     except (ray.exceptions.RayError, TuneError) as error:
@@ -210,24 +211,24 @@ class _Launch:
 
     def pending(self) -> list[Trial]:
         """What the plan has still to run, now that some trials have ended."""
-        self._now = rounds.current(self.study, self._ended(), look(self.study, self.ledger))
+        rows = self._ended()
+        self._now = rounds.current(self.study, rows, look(self.study, self.ledger))
         if not self.options.only:
             return list(self._now.pending)
-        ended = {row["trial_id"] for row in self._ended()}
+        ended = {row["trial_id"] for row in rows}
         return [t for t in _wanted(self._now.trials, self.options.only) if t.trial_id not in ended]
 
-    def run(self, cluster: Cluster) -> None:
+    def run(self, cluster: Cluster, pending: list[Trial]) -> None:
         """Runs round after round until nothing is pending."""
-        before: list[Trial] = []
-        while pending := self.pending():
-            if pending == before:
+        self._round(cluster, pending)
+        while left := self.pending():
+            if left == pending:
                 raise EngineError(
-                    f"Ray Tune ended with {len(pending)} of {len(self._now.trials)} trials not run"
+                    f"Ray Tune ended with {len(left)} of {len(self._now.trials)} trials not run"
                 )
-            if before:
-                self.display.say(f"next round: {len(pending)} further trials, {len(self._now.trials)} in all")
+            pending = left
+            self.display.say(f"next round: {len(pending)} further trials, {len(self._now.trials)} in all")
             self._round(cluster, pending)
-            before = pending
 
     def conclude(self) -> Outcome:
         """Folds the ledger, and writes effects, provenance and what the report shows of the videos."""

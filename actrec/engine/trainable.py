@@ -119,8 +119,9 @@ class WarmTrial(tune.Trainable):
         while True:
             answers = self._fleet.ask(command)
             failures = [answer for answer in answers.values() if isinstance(answer, Failure)]
-            if failures:
-                return {"done": True, FAILURE: failures[0]}
+            if failures:  # with what the epochs before it in this step found
+                found = {"decoded": decoded, UNDECODABLE: undecodable}
+                return {"done": True, FAILURE: failures[0], **found}
             answer: EpochDone = answers[0]
             clips.append(answer.clips)
             for each in answers.values():
