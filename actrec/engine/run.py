@@ -118,7 +118,7 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
         DataError: if a split is empty, or clips cannot be decoded or kept.
         ClusterError, PlacementError: if there is no cluster, or no room on it for one trial.
         EngineError: if Ray fails, or workers cannot be kept alive.
-        LedgerError: if results cannot be written.
+        LedgerError: if another process runs a study in this folder, or results cannot be written.
         KeyboardInterrupt: after an orderly stop; what is done is recorded.
     """
     if study.cv and options.stream:
@@ -134,12 +134,22 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     _check_splits(manifest, wanted)
     check_folder(options.out, study.name)
     ledger = Ledger(options.out)
-    token = ledger.claim()
+    token = ledger.claim(display.say)
+    try:
+        return _run_claimed(study, manifest, options, display, ledger, token)
+    finally:
+        ledger.release()
+
+
+def _run_claimed(
+    study: Study, manifest: Manifest, options: RunOptions, display: Display, ledger: Ledger, token: str
+) -> Outcome:
+    """:func:`run_study`, once nobody else may write."""
     if options.fresh and (old := ledger.set_aside("index.html", "checkpoints", "embeddings")):
         display.say(f"earlier results are now in {old}")
+    ledger.compact()  # what a killed launch left in parts: from here on everybody reads one file a table
     for problem in ledger.problems:
         display.say(f"note: {problem}")
-    ledger.compact()  # what a killed launch left in parts: from here on everybody reads one file a table
     launch = _Launch(study, manifest, options, display, ledger, token)
     pending = launch.pending()
     if not pending:

@@ -2,7 +2,7 @@
 
 ::
 
-    <folder>/owner.json                                   who may write
+    <folder>/owner.json, heartbeat                        who may write: see lock.py
              parts/<trial_id>/{trials,epochs,predictions}.parquet   one folder a finished trial
              {trials,epochs,predictions}.parquet          the same, folded together by compact()
              old-<time>-<n>/                              earlier results that --fresh set aside
@@ -15,10 +15,6 @@ counts only if its trial has a row in ``trials``.
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import socket
-import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +26,8 @@ from actrec.errors import LedgerError
 from actrec.fields import unknown
 from actrec.files import ASIDE, discard
 from actrec.results import parquet
-from actrec.results.files import move, move_into, replacing, write_json
+from actrec.results.files import move, move_into, replacing
+from actrec.results.lock import BEAT_S, Lock, Say
 from actrec.results.schema import OK, TABLES, Rows, of_trial, subset, table
 
 LEDGER_TABLES = ("trials", "epochs", "predictions")
@@ -58,31 +55,25 @@ class Ledger:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.problems: list[str] = []
-        self._token: str | None = None
+        self._lock = Lock(self.folder)
         self._sound: set[str] = set()  # parts whose every page was read once and found whole
 
     # -- writing ------------------------------------------------------------------------------------------
 
-    def claim(self) -> str:
-        """Makes this ledger the only one that may write, and clears up what a killed writer left.
+    def claim(self, say: Say = lambda _: None, *, beat_s: float = BEAT_S) -> str:
+        """Makes this ledger the only writer until :meth:`release`, and clears up what a killed one left.
+
+        Args:
+            say: is told if it has to be watched whether an owner on another machine is alive.
+            beat_s: seconds between two signs of life of this one.
 
         Returns:
             The token of the ownership. Whoever owned the folder before can no longer append.
 
         Raises:
-            LedgerError: if the folder cannot be written to.
+            LedgerError: while another process owns the folder, or if it cannot be written to.
         """
-        token = uuid.uuid4().hex
-        write_json(
-            self.folder / "owner.json",
-            {
-                "token": token,
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "claimed": datetime.now(UTC).isoformat(),
-            },
-        )
-        self._token = token
+        token = self._lock.take(say, beat_s)
         for left in [*self.folder.glob(f"{ASIDE}*"), *(self.folder / "parts").glob(f"{ASIDE}*")]:
             discard(left)
         for name in self._part_names():
@@ -94,12 +85,13 @@ class Ledger:
                 move(self.folder / "parts" / name, _unused(self.folder / "damaged", name))
         return token
 
+    def release(self) -> None:
+        """Lets the next one claim the folder without waiting. Never raises."""
+        self._lock.release()
+
     def owner(self) -> str | None:
         """The token of whoever may write now; None where nobody has claimed the folder."""
-        try:
-            return str(json.loads((self.folder / "owner.json").read_text(encoding="utf-8"))["token"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return self._lock.owner()
 
     def append(self, trial: Mapping[str, Any], epochs: Rows, predictions: Rows) -> None:
         """Adds one trial, wholly or not at all; it replaces an earlier row of the same trial.
@@ -214,9 +206,9 @@ class Ledger:
     # -- inside -------------------------------------------------------------------------------------------
 
     def _check_owner(self) -> None:
-        if self._token is None:
+        if not self._lock.taken:
             raise LedgerError(f"claim() the ledger in {self.folder} before writing to it")
-        if self.owner() != self._token:
+        if not self._lock.is_mine():
             raise LedgerError(f"another run has taken over {self.folder}: this one may no longer write there")
 
     def _part_names(self) -> list[str]:
