@@ -136,7 +136,7 @@ class Lock:
         return self._token is not None
 
     def release(self) -> None:
-        """Frees the folder, if it is still this lock's. Never raises: what a dead owner had is free as well."""
+        """Frees the folder, if it is still this lock's. Never raises: a dead owner's folder is free too."""
         self._still()
         if self.is_mine():
             with contextlib.suppress(LedgerError, OSError):
