@@ -17,11 +17,12 @@ import pyarrow as pa
 from actrec.errors import LedgerError
 from actrec.fields import unknown
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 VERSION_KEY = b"actrec_schema"
 
 OK = "ok"
 FAILED = "failed"
+PRUNED = "pruned"  # stopped early by a search, on validation: it has no test metrics
 
 Rows = pa.Table | Iterable[Mapping[str, Any]]
 
@@ -43,7 +44,7 @@ TABLES: dict[str, pa.Schema] = {
             "factor": pa.string(),
             "level": pa.string(),
             "seed": pa.int64(),
-            "status": pa.string(),  # OK or FAILED
+            "status": pa.string(),  # OK, FAILED or PRUNED
         },
         {
             "error": pa.string(),  # one line; empty where the trial is ok
@@ -71,6 +72,10 @@ TABLES: dict[str, pa.Schema] = {
             "shared_stages": pa.int64(),  # leading ones whose output was computed once for several trials
             "prefix": pa.string(),  # which output; empty where none is shared
             "fold": pa.int64(),  # 0 where there is no cross-validation
+            "stage": pa.string(),  # of a search: search, confirm or ablate; empty where there is none
+            "number": pa.int64(),  # in the search, from 0; null in other stages
+            "batch_size": pa.int64(),  # that was used: less than the specification's where memory was short
+            "joules": pa.float64(),  # that its devices took, where they tell
         },
     ),
     "epochs": _schema(

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
 from actrec.data.folds import check_cv
-from actrec.errors import StudyError
+from actrec.errors import SpecError, StudyError
 from actrec.fields import Between, conform, unknown
 from actrec.metrics import DIRECTIONS
+from actrec.models.zoo import resolve
 from actrec.results.schema import TABLES
 from actrec.spec import TrialSpec, get, override, trial_id
+from actrec.study import space as spaces
 from actrec.study.designs import DESIGNS, PLACEBO, REFERENCE, Arm, show
 from actrec.study.greedy import ADAPTIVE
+from actrec.study.search import Search
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 RESERVED = {
@@ -86,6 +89,8 @@ class Study:
         base: every trial before the factors are applied.
         design: a key of :data:`~actrec.study.designs.DESIGNS` or :data:`~actrec.study.greedy.ADAPTIVE`.
         seeds: every arm is trained once with each; arms are compared seed by seed.
+        search: looks for the best trial first; the ablation is then around the winner, in place of
+            ``factors``, which must be empty (:mod:`actrec.study.search`).
         max_seeds: arms whose verdict is open after ``seeds`` get more of them, up to so many in all
             (:mod:`actrec.study.rounds`); 0: nobody gets more.
         metric, mode: what the verdicts are about, on the test split, and which way is better.
@@ -112,6 +117,7 @@ class Study:
     cv: str = ""
     folds: int = 1
     max_seeds: int = 0
+    search: Search | None = None
     arms: tuple[Arm, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -158,6 +164,8 @@ class Study:
                 raise StudyError(f"two factors change {one!r}")
             if one.startswith(f"{other}.") or other.startswith(f"{one}."):
                 raise StudyError(f"factors {one!r} and {other!r} overlap: one is inside the other")
+        if self.search is not None:
+            self._check_search(self.search)
         if self.design in ADAPTIVE:  # its first round: nothing is known yet
             arms = ADAPTIVE[self.design](self.base, self.factors, lambda arm, other: None, self.margin).arms
         else:
@@ -168,6 +176,30 @@ class Study:
         object.__setattr__(self, "arms", tuple(arms))
         assert self.arms[0].name == REFERENCE
 
+    def _check_search(self, search: Search) -> None:
+        if not isinstance(search, Search):
+            raise StudyError(f"study {self.name!r}: search must be a Search, not {search!r}")
+        if self.factors or self.design != "one_at_a_time":
+            raise StudyError(
+                f"study {self.name!r}: the factors of a search are what its winner changes: leave out "
+                "factors and design"
+            )
+        if self.cv:
+            raise StudyError("a search is judged on the data's own validation split: leave out cv")
+        base = override(self.base, {"model": resolve(self.base.model)})
+        space = spaces.check(search.space, base, RESERVED)
+        if search.epochs and "optim.epochs" in space:
+            raise StudyError(f"search: epochs={search.epochs}, but the space has optim.epochs; leave out one")
+        for spec in spaces.combinations(space, self.base) or ():
+            try:
+                resolve(spec.model)
+            except SpecError as error:
+                raise StudyError(
+                    f"the search space allows a trial that is none: {error}; a dimension that is not for "
+                    "every trial needs a `when`"
+                ) from None
+        object.__setattr__(self, "search", dataclasses.replace(search, space=space))
+
     @property
     def baseline(self) -> TrialSpec:
         """The base with every factor at its baseline."""
@@ -176,7 +208,11 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, ready for JSON; :meth:`from_dict` is the inverse."""
         values = {name: getattr(self, name) for name in _TYPES}
-        return values | {"base": self.base.to_dict(), "factors": [item.to_dict() for item in self.factors]}
+        return values | {
+            "base": self.base.to_dict(),
+            "factors": [item.to_dict() for item in self.factors],
+            "search": self.search.to_dict() if self.search else None,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -192,7 +228,8 @@ class Study:
         try:
             base = TrialSpec.from_dict(values["base"])
             factors = tuple(Factor(**factor) for factor in values["factors"])
-            return cls(**{**values, "base": base, "factors": factors})
+            search = Search.from_dict(values["search"]) if values.get("search") else None
+            return cls(**{**values, "base": base, "factors": factors, "search": search})
         except (KeyError, TypeError) as error:
             raise StudyError(f"not a study: {error}") from None
 

@@ -22,7 +22,13 @@ from actrec.training.freeze import apply, rules
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One training run: an arm, a seed and a fold. ``spec`` is whole: no option is left to a default."""
+    """One training run: an arm, a seed and a fold. ``spec`` is whole: no option is left to a default.
+
+    Attributes:
+        stage: of a search, one of :data:`actrec.study.stages.STAGES`; empty in a study without one.
+        number: in the search; None in other stages.
+        cutoffs: pairs of an epoch and the validation top-1 that must be reached by then, or it is stopped.
+    """
 
     trial_id: str
     arm: str
@@ -30,6 +36,9 @@ class Trial:
     level: str
     seed: int
     spec: TrialSpec
+    stage: str = ""
+    number: int | None = None
+    cutoffs: tuple[tuple[int, float], ...] = ()
 
     @property
     def fold(self) -> int:

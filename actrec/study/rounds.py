@@ -9,11 +9,13 @@ pending::
     while (now := current(study, rows(), look)).pending:
         run(now.pending)
 
-Adaptive designs are those of :mod:`actrec.study.greedy`, further seeds the race of :mod:`actrec.study.race`.
+Adaptive designs are those of :mod:`actrec.study.greedy`, further seeds the race of :mod:`actrec.study.race`,
+searches and what follows them :mod:`actrec.study.proposals` and :mod:`actrec.study.stages`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +26,9 @@ from actrec.study.designs import REFERENCE, Arm
 from actrec.study.factors import Study
 from actrec.study.greedy import ADAPTIVE, Grown
 from actrec.study.plan import Trial, plan
+from actrec.study.proposals import SEARCH, Proposals
 from actrec.study.race import raced, schedule
+from actrec.study.stages import ABLATE, CONFIRM, Progress, ablation, candidates, confirmation, winner
 
 Row = Mapping[str, Any]
 # Of finished trials and their arms: the arms whose verdict is open, with the further seeds that each would
@@ -42,6 +46,8 @@ class Round:
         pending: those of them that have not ended.
         path: of an adaptive design, the best arms so far by name, the baseline first.
         looks: what every p-value of the study must be multiplied by; 1 without a race.
+        search: how far a study with a search is; None in others.
+        growing: while a search runs, it proposes further trials as these end, before the next round.
     """
 
     arms: tuple[Arm, ...]
@@ -49,6 +55,13 @@ class Round:
     pending: tuple[Trial, ...]
     path: tuple[str, ...]
     looks: int
+    search: Progress | None = None
+    growing: Proposals | None = None
+
+    @property
+    def compared(self) -> tuple[Trial, ...]:
+        """The trials that arms are judged by: of a search, those of its last stage."""
+        return tuple(trial for trial in self.trials if trial.stage in ("", ABLATE))
 
 
 def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> Round:
@@ -56,15 +69,53 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
 
     Args:
         finished: rows of the ``trials`` table, at least ``trial_id``, ``status`` and ``val_<metric>``; those
-            of other plans do no harm. A failed trial has ended too; one that is to run again is left out.
+            of other plans do no harm. A failed trial has ended too; one that is to run again is left out. For
+            a search they also have ``stage``, ``number``, ``spec``, its objectives, and as ``history`` the
+            validation top-1 after each epoch.
         look: says which arms are open; without it there is no race.
 
     Raises:
         SpecError, StudyError, ModelError: as :func:`~actrec.study.plan.plan`.
     """
     rows = {str(row["trial_id"]): row for row in finished}
-    arms, path = list(study.arms), [REFERENCE]
-    trials = plan(study)
+    if study.search is not None:
+        return _searched(study, rows, look)
+    return _ablated(study, rows, look, tuple(study.arms))
+
+
+def _searched(study: Study, rows: Mapping[str, Row], look: Look | None) -> Round:
+    """The round of a study with a search: of the search, the confirmation or the ablation."""
+    proposals = Proposals(study, rows.values())
+    found = list(proposals.trials)
+    if not proposals.done:
+        progress = Progress(SEARCH, proposals.exhausted)
+        return Round((), tuple(found), tuple(proposals.pending), (), 1, progress, proposals)
+    numbers = candidates(study, proposals.ended)
+    progress = Progress(CONFIRM, proposals.exhausted, tuple(numbers))
+    if not numbers:
+        return Round((), tuple(found), (), (), 1, progress)
+    again = confirmation(study, [found[number] for number in numbers], found[0])
+    if not _ended(again, rows):
+        pending = tuple(trial for trial in again if trial.trial_id not in rows)
+        return Round((), (*found, *again), pending, (), 1, progress)
+    progress = dataclasses.replace(progress, winner=winner(again, rows))
+    if not progress.winner:  # the base is the best, or nothing ended well: there is nothing to take apart
+        return Round((), (*found, *again), (), (), 1, progress)
+    around, arms = ablation(study, found[progress.winner].spec, found[0].spec)
+    last = _ablated(around, rows, look, tuple(arms))
+    staged = {trial.trial_id: dataclasses.replace(trial, stage=ABLATE) for trial in last.trials}
+    return dataclasses.replace(
+        last,
+        trials=(*found, *again, *staged.values()),
+        pending=tuple(staged[trial.trial_id] for trial in last.pending),
+        search=dataclasses.replace(progress, stage=ABLATE),
+    )
+
+
+def _ablated(study: Study, rows: Mapping[str, Row], look: Look | None, first: Sequence[Arm]) -> Round:
+    """The round of a study whose arms begin with ``first``."""
+    arms, path = list(first), [REFERENCE]
+    trials = plan(study, arms)
     asked = {arm.name for arm in arms}
     while study.design in ADAPTIVE and _ended(trials, rows):
         grown = _grow(study, trials, rows, asked)

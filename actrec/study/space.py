@@ -1,0 +1,330 @@
+"""A search space, once, in Python: path → the values to choose from.
+
+::
+
+    space = {
+        "model.attention_heads": Categorical((0, 4, 8)),
+        "model.dropout": Float(0.0, 0.6),
+        "optim.lr": Float(1e-4, 1e-2, log=True),
+        "freeze.strategy": Categorical(("none", "first_k")),
+        "freeze.k": Int(1, 3, when=When("freeze.strategy", ("first_k",))),
+    }
+
+Paths are those of factors. A dimension with a ``when`` exists only where the one that it names has one
+of the values that it names; elsewhere the base trial's value stays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from actrec.errors import StudyError
+from actrec.fields import unknown
+from actrec.spec import TrialSpec, get, override
+from actrec.study.designs import show
+
+Scalar = None | bool | int | float | str  # what Optuna takes for a category
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The dimension at ``path`` has one of ``values``."""
+
+    path: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Categorical:
+    """One of ``choices``: values of the path, or names of presets where it is a whole part."""
+
+    choices: tuple[Scalar, ...]
+    when: When | None = None
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        return CategoricalDistribution(self.choices)
+
+
+@dataclass(frozen=True, slots=True)
+class Int:
+    """An integer from ``low`` to ``high``, both included, in steps of ``step``; ``log`` spaces them evenly in
+    logarithm, and takes no step."""
+
+    low: int
+    high: int
+    step: int = 1
+    log: bool = False
+    when: When | None = None
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        return IntDistribution(self.low, self.high, log=self.log, step=self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Float:
+    """A number from ``low`` to ``high``; in steps of ``step`` where it is given, evenly in logarithm with
+    ``log``."""
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+    when: When | None = None
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+
+Dimension = Categorical | Int | Float
+Space = Mapping[str, Dimension]
+KINDS: dict[str, type[Dimension]] = {"categorical": Categorical, "int": Int, "float": Float}
+
+
+def check(space: Space, base: TrialSpec, reserved: Mapping[str, str]) -> dict[str, Dimension]:
+    """The space in an order in which every dimension comes after the one it depends on.
+
+    Args:
+        base: what the search starts from: its values must lie in the space.
+        reserved: paths that cannot be searched → what to use instead.
+
+    Raises:
+        SpecError: on an unknown path, or an end or a choice that is not a value of its path.
+        StudyError: on anything else that is inconsistent; it names what is valid.
+    """
+    if not isinstance(space, Mapping) or not space:
+        raise StudyError(f"a search space must be a mapping of paths to dimensions, not {space!r}")
+    for path, dimension in space.items():
+        _check_dimension(path, dimension, reserved)
+    for path in space:
+        inside = [other for other in space if path.startswith(f"{other}.")]
+        if inside:
+            raise StudyError(f"dimensions {path!r} and {inside[0]!r} overlap: one is inside the other")
+    ordered: dict[str, Dimension] = {}
+    while len(ordered) < len(space):
+        ready = {
+            path: dimension
+            for path, dimension in space.items()
+            if path not in ordered and (dimension.when is None or dimension.when.path in ordered)
+        }
+        if not ready:
+            raise _bad_condition(space, ordered)
+        ordered |= ready
+    for dimension in ordered.values():
+        if dimension.when is not None:
+            _check_when(ordered[dimension.when.path], dimension.when)
+    for path, dimension in active(ordered, base).items():
+        if not contains(dimension, value := level(path, dimension, base)):
+            raise StudyError(
+                f"{path}={show(value)} of the base, where the search starts, is not in {dimension}"
+            )
+    return ordered
+
+
+def suggest(space: Space, base: TrialSpec, trial: optuna.Trial) -> TrialSpec:
+    """The base with the values that a trial of Optuna suggests."""
+    spec = base
+    for path, dimension in space.items():
+        if _holds(space, dimension, spec):
+            spec = override(spec, {path: _ask(trial, path, dimension)})
+    return spec
+
+
+def combinations(
+    space: Space, base: TrialSpec, parts: Sequence[str] = (), limit: int = 512
+) -> list[TrialSpec] | None:
+    """The base with every combination of what can be counted, of what is not at the base's own values.
+
+    Args:
+        parts: of the specification, such as ``model``; only dimensions in these are varied. Empty: all.
+        limit: where there are more combinations, they are None.
+    """
+    specs = [base]
+    for path, dimension in space.items():
+        values = _countable(dimension)
+        if values is None or (parts and path.partition(".")[0] not in parts):
+            continue
+        specs = [
+            made
+            for spec in specs
+            for made in (
+                [override(spec, {path: value}) for value in values]
+                if _holds(space, dimension, spec)
+                else [spec]
+            )
+        ]
+        if len(specs) > limit:
+            return None
+    return specs
+
+
+def active(space: Space, spec: TrialSpec) -> dict[str, Dimension]:
+    """The dimensions that exist for ``spec``, by their conditions."""
+    return {path: dimension for path, dimension in space.items() if _holds(space, dimension, spec)}
+
+
+def params(space: Space, spec: TrialSpec) -> dict[str, Any] | None:
+    """The values of ``spec`` in the dimensions that exist for it; None if it lies outside the space.
+
+    ``suggest`` with these gives ``spec`` again, as far as the space reaches.
+    """
+    found = {path: level(path, dimension, spec) for path, dimension in active(space, spec).items()}
+    if not all(contains(space[path], value) for path, value in found.items()):
+        return None
+    return found
+
+
+def level(path: str, dimension: Dimension, spec: TrialSpec) -> Any:
+    """The value of ``spec`` at a dimension: of a whole part the name of the preset, if it is one of the
+    choices."""
+    value = get(spec, path)
+    if isinstance(dimension, Categorical) and dataclasses.is_dataclass(value):
+        same = (name for name in dimension.choices if get(override(spec, {path: name}), path) == value)
+        return next(same, value)
+    return value
+
+
+def contains(dimension: Dimension, value: Any) -> bool:
+    """Whether a value lies in a dimension."""
+    if isinstance(dimension, Categorical):
+        return any(_same(value, choice) for choice in dimension.choices)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    if not dimension.low <= value <= dimension.high:
+        return False
+    if dimension.step is None or dimension.log:
+        return True
+    steps = (value - dimension.low) / dimension.step
+    return math.isclose(steps, round(steps), abs_tol=1e-8)
+
+
+def to_dict(space: Space) -> dict[str, Any]:
+    """Plain values, ready for JSON; :func:`from_dict` is the inverse."""
+    names = {kind: name for name, kind in KINDS.items()}
+    return {
+        path: {"kind": names[type(dimension)], **dataclasses.asdict(dimension)}
+        for path, dimension in space.items()
+    }
+
+
+def from_dict(values: Mapping[str, Any]) -> dict[str, Dimension]:
+    """A space from :func:`to_dict`'s values.
+
+    Raises:
+        StudyError: on values that are no space.
+    """
+    made: dict[str, Dimension] = {}
+    for path, entry in values.items():
+        try:
+            arguments = dict(entry)
+            kind, when = arguments.pop("kind"), arguments.pop("when", None)
+            condition = None if when is None else When(when["path"], tuple(when["values"]))
+            if "choices" in arguments:
+                arguments["choices"] = tuple(arguments["choices"])
+            made[path] = KINDS[kind](**arguments, when=condition)
+        except (KeyError, TypeError) as error:
+            raise StudyError(f"dimension {path!r} cannot be read: {error}") from None
+    return made
+
+
+def _countable(dimension: Dimension) -> Sequence[Any] | None:
+    if isinstance(dimension, Categorical):
+        return dimension.choices
+    if isinstance(dimension, Int) and (dimension.high - dimension.low) // dimension.step < 16:
+        return range(dimension.low, dimension.high + 1, dimension.step)
+    return None
+
+
+def _ask(trial: optuna.Trial, path: str, dimension: Dimension) -> Any:
+    if isinstance(dimension, Categorical):
+        return trial.suggest_categorical(path, dimension.choices)
+    if isinstance(dimension, Int):
+        return trial.suggest_int(path, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+    return trial.suggest_float(path, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+
+
+def _holds(space: Space, dimension: Dimension, spec: TrialSpec) -> bool:
+    when = dimension.when
+    if when is None:
+        return True
+    parent = space[when.path]
+    if not _holds(space, parent, spec):
+        return False
+    return any(_same(level(when.path, parent, spec), value) for value in when.values)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """True is not 1 here."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def _check_dimension(path: str, dimension: object, reserved: Mapping[str, str]) -> None:
+    if not isinstance(dimension, (Categorical, Int, Float)):
+        raise StudyError(f"{path!r}: {dimension!r} is no dimension; use one of Categorical, Int, Float")
+    get(TrialSpec(), path)
+    if path in reserved:
+        raise StudyError(f"{path!r} cannot be searched: {reserved[path]}")
+    if isinstance(dimension, Categorical):
+        choices: Sequence[Any] = dimension.choices
+        if not isinstance(choices, tuple) or not choices:
+            raise StudyError(f"{path!r}: choices must be a tuple of values, not {choices!r}")
+        for value in choices:
+            if not isinstance(value, Scalar):
+                raise StudyError(
+                    f"{path!r}: {value!r} cannot be a choice; use numbers, texts, or presets' names"
+                )
+        if len({(type(value), value) for value in choices}) < len(choices):
+            raise StudyError(f"{path!r}: choices must all differ, not {choices!r}")
+    else:
+        if not dimension.low < dimension.high:
+            raise StudyError(f"{path!r}: low={dimension.low} must be less than high={dimension.high}")
+        _distribution(path, lambda: dimension.distribution)
+        if path.partition(".")[0] in ("clip", "data"):
+            raise StudyError(
+                f"{path!r} says how videos are read: it must be Categorical, since all of its values are "
+                "decoded before the search"
+            )
+        choices = (dimension.low, dimension.high)
+    for value in choices:
+        override(TrialSpec(), {path: value})
+
+
+def _distribution(path: str, make: Callable[[], BaseDistribution]) -> None:
+    try:
+        made = make()
+    except ValueError as error:
+        raise StudyError(f"{path!r}: {error}") from None
+    if isinstance(made, (IntDistribution, FloatDistribution)) and made.single():
+        raise StudyError(f"{path!r}: {made} has one value alone")
+
+
+def _check_when(parent: Dimension, when: When) -> None:
+    if not isinstance(parent, Categorical):
+        raise StudyError(f"a dimension depends on {when.path!r}, which must be Categorical for that")
+    for value in when.values:
+        if not contains(parent, value):
+            raise StudyError(unknown(f"value of {when.path!r}", value, parent.choices))
+
+
+def _bad_condition(space: Space, ordered: Space) -> StudyError:
+    """Of the dimensions that never get their turn."""
+    left = {path: dimension.when for path, dimension in space.items() if path not in ordered}
+    for path, when in left.items():
+        assert when is not None
+        if when.path not in space:
+            return StudyError(f"{path!r} depends on {unknown('dimension', when.path, space)}")
+    return StudyError(f"dimensions depend on each other in a circle: {', '.join(left)}")
