@@ -21,11 +21,10 @@ from ray.train.torch import TorchTrainer
 
 from actrec.engine.mailbox import Mailbox, Post, RemoteMailbox
 from actrec.engine.placement import Allocation
-from actrec.engine.worker import Failure
+from actrec.engine.worker import STALL_S, Failure
 from actrec.errors import WorkerLostError
 
 GROUP_RESTARTS = 3  # of a group whose workers die, before its trial's actor is given up
-STALL_S = 1800.0  # without a sign of life from any worker: cold start, an epoch's longest silent stretch
 _POLL_S = 1.0
 
 

@@ -38,14 +38,14 @@ class Mailbox:
         self._over = 0
         self._command: Any = None
         self._answers: dict[int, Any] = {}
-        self._beat = time.monotonic()
+        self._beat: float | None = None  # of the current command
 
     def post(self, command: Any) -> int:
         """Makes ``command`` the current one and returns its number."""
         with self._changed:
             self._number += 1
             self._command, self._answers = command, {}
-            self._beat = time.monotonic()
+            self._beat = None
             self._changed.notify_all()
             return self._number
 
@@ -81,8 +81,9 @@ class Mailbox:
         self._beat = time.monotonic()
 
     def silence(self) -> float:
-        """Seconds since the last sign of life."""
-        return time.monotonic() - self._beat
+        """Seconds since a worker's last sign of life at the current command; 0 until one has taken it, since
+        the start of a group has a limit of its own, Ray Train's."""
+        return 0.0 if self._beat is None else time.monotonic() - self._beat
 
 
 class RemoteMailbox:

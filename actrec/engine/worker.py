@@ -6,11 +6,10 @@ an epoch of it, so a worker that was started anew in the middle of a trial needs
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import math
 import platform
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,14 @@ from typing import Any
 
 import torch
 
-import actrec
+from actrec import files
+from actrec.engine import faults, halving, watchdog
 from actrec.engine.embeddings import Rows, rows_of
-from actrec.errors import ActrecError, DivergedError, ModelError, SpecError, WorkerLostError
+from actrec.errors import DivergedError, ModelError, SpecError, WorkerLostError
 from actrec.results.ledger import Ledger
-from actrec.spec import TrialSpec
+from actrec.results.schema import OK, PRUNED
+from actrec.spec import TrialSpec, override
+from actrec.training import distributed
 from actrec.training.batch import Batch
 from actrec.training.feed import Feed
 from actrec.training.learner import PLAIN, Modes
@@ -31,7 +33,7 @@ from actrec.training.task import Task
 from actrec.training.trial import TrialRun
 
 BEAT_S = 5.0
-_OURS = Path(actrec.__file__).parent
+STALL_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,12 @@ class Failure:
     """The answer that says: this trial failed through its own fault.
 
     ``alike`` tells that every worker of the trial fails in the same way at the same point, so that none is
-    left waiting for another and the group stays sound.
+    left waiting for another and the group stays sound. ``out_of_memory`` tells that a smaller batch may do.
     """
 
     error: str
     alike: bool = True
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class RunEpoch:
 
     ``clips`` is the folder of its clip set; ``splits`` those of its fold, video id → split, where it has one;
     ``features`` the folder of what its frozen prefix makes of the clips, if it trains on that; ``embed`` asks
-    for what its head gets of the test videos.
+    for what its head gets of the test videos. ``cutoffs`` has the validation top-1 that the best epoch must
+    have reached by some epochs, or the trial is stopped there; a stopped one is not tested.
     """
 
     trial_id: str
@@ -62,6 +66,7 @@ class RunEpoch:
     splits: Mapping[str, str] = field(default_factory=dict)
     features: Path | None = None
     embed: bool = False
+    cutoffs: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,7 @@ class EpochDone:
         undecodable: those of the trial that did not decode, video id → reason.
         val: validation metrics of the last.
         result: if it was the last.
+        notes: what went otherwise than asked, in sentences for the user.
     """
 
     epoch: int
@@ -94,6 +100,7 @@ class EpochDone:
     undecodable: Mapping[str, str]
     val: Mapping[str, float]
     result: TrialResult | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,10 @@ class Station:
         threads: intra-op threads.
         checkpoint_s: least seconds between two checkpoints of a trial. What is lost is trained again, to
             the same values.
+        stall_s: seconds without a sign of life after which a worker is taken to hang, and ended. More than
+            the longest that a batch may take, the first with what is built for it.
+        halve_batch: a trial that runs out of memory is begun anew with half its batch size, again and
+            again down to 1.
     """
 
     folder: Path
@@ -130,6 +141,8 @@ class Station:
     threads: int = 1
     checkpoint_s: float = 10.0
     modes: Modes = PLAIN
+    stall_s: float = STALL_S
+    halve_batch: bool = False
 
     def checkpoint(self, trial_id: str) -> Path:
         return self.folder / "checkpoints" / trial_id
@@ -167,21 +180,34 @@ class Worker:
 
         Raises:
             WorkerLostError: if another worker of the group died meanwhile, or this one can no longer use its
-                GPU. The trial is not to blame.
+                GPU, or all must begin the trial anew together. The trial is not to blame.
         """
-        answer: EpochDone | Failure
-        try:
-            answer = self._epoch(command)
-        except Exception as error:  # whatever else it is, it is this trial's own and must not cost the others
-            if self._world_size > 1 and _lost_peer(error):
-                raise WorkerLostError(f"another worker of the group is gone: {error}") from error
-            if _lost_device(error):
-                raise WorkerLostError(f"the GPU is lost to this worker: {error}") from error
-            answer = _failure(error)
+        with watchdog.watching(self._station.stall_s):
+            answer = self._attempt(command)
+            while isinstance(answer, Failure) and answer.out_of_memory and self._halve():
+                self._drop()
+                if self._world_size > 1:  # the others may be anywhere: the group is started anew
+                    raise WorkerLostError(f"{answer.error}: the trial is begun anew with half of it")
+                answer = self._attempt(command)
         # Not before the error is gone: its traceback holds on to the trial's tensors.
         if isinstance(answer, Failure) or answer.result is not None:
             self._drop()
         return answer
+
+    def _attempt(self, command: RunEpoch) -> EpochDone | Failure:
+        try:
+            return self._epoch(command)
+        except Exception as error:  # whatever else it is, it is this trial's own and must not cost the others
+            if self._world_size > 1 and faults.lost_peer(error):
+                raise WorkerLostError(f"another worker of the group is gone: {error}") from error
+            if faults.lost_device(error):
+                raise WorkerLostError(f"the GPU is lost to this worker: {error}") from error
+            memory = faults.out_of_memory(error)
+            size = self._current.run.spec.optim.batch_size if self._current is not None else None
+            message = faults.told(error, batch_size=size)
+            if memory and size and not self._station.halve_batch:
+                message += "; --halve-batch would begin such a trial anew with half its batch size"
+            return Failure(message, isinstance(error, (DivergedError, SpecError, ModelError)), memory)
 
     def _epoch(self, command: RunEpoch) -> EpochDone:
         if self._current is None or self._current.trial_id != command.trial_id:
@@ -196,7 +222,9 @@ class Worker:
             run.train_epoch(batches, steps=feed.steps(epoch, size))
             run.finish_epoch(run.evaluate(self._alive(feed.evaluate("val", size))))
         result = None
-        if run.finished:
+        if _stopped(run, command.cutoffs):
+            result = _result(current, None)
+        elif run.finished:
             run.restore_best()
             result = _result(current, run.evaluate(self._alive(feed.evaluate("test", size))))
             if command.embed:
@@ -213,12 +241,22 @@ class Worker:
             undecodable=dict(feed.undecodable),
             val=last.val,
             result=result,
+            notes=current.told(),
         )
 
     def _begin(self, command: RunEpoch) -> _Current:
         source = self._open_source(command)
+        spec = TrialSpec.from_dict(command.spec)
+        place, notes = self._station.checkpoint(command.trial_id), []
+        if self._station.halve_batch:
+            full = spec.optim.batch_size
+            size = distributed.from_first(lambda: halving.current(place, full), self._rank, self._world_size)
+            if size < full:
+                spec = override(spec, {"optim.batch_size": size})
+                place = halving.place_of(place, size)
+                notes.append(f"trial {command.trial_id} ran out of memory: its batch size is now {size}")
         run = TrialRun(
-            TrialSpec.from_dict(command.spec),
+            spec,
             source.task,
             device=self._device,
             rank=self._rank,
@@ -226,8 +264,16 @@ class Worker:
             first=source.first,
             modes=self._station.modes,
         )
-        run.load(self._station.checkpoint(command.trial_id))
-        return _Current(command.trial_id, run, source, started=time.time(), saved=time.monotonic())
+        notes += [f"trial {command.trial_id}: checkpoint passed over: {why}" for why in run.load(place)]
+        now = time.monotonic()
+        return _Current(command.trial_id, run, source, place, started=now, saved=now, notes=notes)
+
+    def _halve(self) -> bool:
+        """Whether the trial is to be begun anew with half the batch size that it had."""
+        current, station = self._current, self._station
+        if current is None or not station.halve_batch or not station.is_ours():
+            return False
+        return halving.halve(station.checkpoint(current.trial_id), current.run.spec.optim.batch_size)
 
     def _drop(self) -> None:
         """Forgets the trial, and gives its memory back."""
@@ -239,74 +285,73 @@ class Worker:
         if self._rank or time.monotonic() - current.saved < self._station.checkpoint_s:
             return
         if self._station.is_ours():
-            with contextlib.suppress(OSError):  # a full disk must not cost a trial that only wants to train
-                current.run.save(self._station.checkpoint(current.trial_id))
+            try:
+                current.run.save(current.place)
+            except OSError as error:  # a full disk must not cost a trial that only wants to train
+                where = self._station.folder / "checkpoints"
+                current.notes.append(
+                    f"no checkpoint can be written to {where}: {files.reason(error)}; trials go on, but one "
+                    "that is interrupted loses what it trained since its last checkpoint"
+                )
         current.saved = time.monotonic()
 
     def _alive(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
-            if time.monotonic() - self._beaten > BEAT_S:
+            if time.monotonic() - self._beaten > min(BEAT_S, self._station.stall_s / 4):
                 self._beat()
+                watchdog.alive(self._station.stall_s)
                 self._beaten = time.monotonic()
             yield batch
 
 
-def _lost_peer(error: Exception) -> bool:
-    """Whether a collective operation broke because another worker ended.
-
-    Gloo says so with a plain RuntimeError, which names its own source files.
-    """
-    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
-
-
-def _lost_device(error: Exception) -> bool:
-    """Whether a CUDA call failed in a way that leaves the process without its GPU; out of memory does not."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return False
-    return isinstance(error, torch.AcceleratorError) or (
-        isinstance(error, RuntimeError) and "CUDA error" in str(error)
-    )
-
-
-def _failure(error: Exception) -> Failure:
-    """What is told of a trial's fault, in one line. One that nobody foresaw names the place in our code."""
-    if isinstance(error, DivergedError):
-        message = f"diverged: {error}"
-    elif isinstance(error, ActrecError):
-        message = str(error)
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        last = [frame for frame in frames if Path(frame.filename).is_relative_to(_OURS)][-1]
-        place = f"{Path(last.filename).relative_to(_OURS.parent)}:{last.lineno} in {last.name}"
-        message = f"{type(error).__name__}: {error} ({place})"
-    return Failure(" ".join(message.split()), alike=isinstance(error, (DivergedError, SpecError, ModelError)))
-
-
 @dataclass(slots=True)
 class _Current:
-    """The trial that a worker holds."""
+    """The trial that a worker holds.
+
+    Attributes:
+        place: where its checkpoints go.
+        started, saved: when it was begun here, and last saved; by a clock that nobody sets.
+        notes: what is still to be told of it.
+    """
 
     trial_id: str
     run: TrialRun
     source: Source
+    place: Path
     started: float
     saved: float
+    notes: list[str]
+
+    def told(self) -> tuple[str, ...]:
+        """The notes, once."""
+        notes, self.notes = tuple(self.notes), []
+        return notes
 
 
-def _result(current: _Current, test: Tally) -> TrialResult:
+def _stopped(run: TrialRun, cutoffs: Mapping[int, float]) -> bool:
+    """Whether a search stops the trial here. Every worker of it says the same."""
+    best = max(stats.val["top1"] for stats in run.history)
+    return best < cutoffs.get(run.epoch, -math.inf) and not run.finished
+
+
+def _result(current: _Current, test: Tally | None) -> TrialResult:
+    """What a trial leaves; one that was stopped has no ``test``."""
     run = current.run
     # What was selected, on validation: the best epoch under early stopping, else the last.
     chosen = run.history[(run.best_epoch if run.spec.optim.patience else run.epoch) - 1]
+    tested = {} if test is None else {f"test_{name}": value for name, value in test.metrics().items()}
     trial = {
+        "status": PRUNED if test is None else OK,
         "epochs": run.epoch,
         "best_epoch": run.best_epoch,
-        **{f"test_{name}": value for name, value in test.metrics().items()},
+        **tested,
         "val_top1": chosen.val["top1"],
-        "n_test": len(test),
+        "n_test": len(test) if test is not None else None,
         "trainable_params": sum(value.numel() for value in run.model.parameters() if value.requires_grad),
         "fingerprint": run.fingerprint(),
+        "batch_size": run.spec.optim.batch_size,
         "clips_trained": sum(stats.train.clips for stats in run.history),
-        "seconds": time.time() - current.started,
+        "seconds": time.monotonic() - current.started,
         "host": platform.node(),
         "shared_stages": current.source.first,
         "prefix": current.source.prefix,
@@ -329,6 +374,6 @@ def _result(current: _Current, test: Tally) -> TrialResult:
             "label": label,
             "scores": scores,
         }
-        for video_id, label, scores in test.rows()
+        for video_id, label, scores in (() if test is None else test.rows())
     ]
     return TrialResult(trial, tuple(epochs), tuple(predictions))

@@ -84,7 +84,10 @@ def test_a_beat_ends_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailbox, "time", now)
     box = Mailbox(1)
     box.post("epoch")
-    now.monotonic = lambda: 130.0
+    now.monotonic = lambda: 200.0
+    assert box.silence() == 0.0  # nobody is at it yet: a group may take a while to start
+    box.take(0, 0)
+    now.monotonic = lambda: 230.0
     assert box.silence() == 30.0
     box.beat(0)
     assert box.silence() == 0.0

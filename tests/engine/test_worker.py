@@ -112,12 +112,12 @@ def test_any_other_fault_is_a_failure_too_and_may_be_this_workers_alone(
     manifest: Manifest, clips: ClipSet, spec: TrialSpec, tmp_path: Path
 ) -> None:
     def open_source(given: RunEpoch) -> Source:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise KeyError("nobody foresaw this")
 
     failed = Worker(station(tmp_path), open_source)(command(spec, clips, manifest))
     assert isinstance(failed, Failure)
     place = r"\(actrec/engine/worker\.py:\d+ in _begin\)"  # the last frame of ours
-    assert re.fullmatch(f"OutOfMemoryError: CUDA out of memory {place}", failed.error)
+    assert re.fullmatch(f"KeyError: 'nobody foresaw this' {place}", failed.error)
     assert not failed.alike
 
 

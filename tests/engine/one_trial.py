@@ -1,0 +1,76 @@
+"""One trial on one worker without Ray, as a process of its own, for tests that do it harm.
+
+``python one_trial.py '{"spec": {…}, "clips": DIR, "folder": DIR, …}'`` prints what came of it as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from actrec.data.clipset import ClipSet
+from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, TrialResult, Worker
+from actrec.results.ledger import Ledger
+from actrec.spec import TrialSpec, override, trial_id
+from actrec.training.feed import CachedFeed, task_of
+
+
+def essence(result: TrialResult) -> str:
+    """All of a result that must repeat, to the last bit."""
+    trial = {name: value for name, value in result.trial.items() if name not in ("seconds", "host")}
+    return json.dumps([trial, result.epochs, result.predictions], sort_keys=True)
+
+
+def handler(clips: ClipSet, folder: Path, **station: Any) -> Worker:
+    def open_source(given: RunEpoch) -> Source:
+        groups = dict(zip(clips.video_ids, clips.groups, strict=True))
+        return Source(CachedFeed(clips), task_of(clips, given.class_names), groups)
+
+    return Worker(Station(folder, Ledger(folder).claim(), checkpoint_s=0.0, **station), open_source)
+
+
+def headroom(megabytes: int) -> None:
+    """Lets this process map so much more memory, and no more."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = used + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def main(
+    spec: dict[str, Any],
+    clips: str,
+    folder: str,
+    class_names: list[str],
+    station: dict[str, Any] | None = None,
+    headroom_mb: int = 0,
+    die_after: int = 0,
+) -> dict[str, Any]:
+    """Trains the trial. ``die_after`` so many epochs the process kills itself, as nothing can stop."""
+    opened = ClipSet.open(Path(clips))
+    given = TrialSpec.from_dict(spec)
+    work = handler(opened, Path(folder), **(station or {}))
+    if headroom_mb:  # after a first trial of small batches: libraries map memory when they are first used
+        small = override(given, {"optim.batch_size": 1, "optim.epochs": 1})
+        work(RunEpoch(trial_id(small), small.to_dict(), opened.folder, tuple(class_names)))
+        headroom(headroom_mb)
+    notes: list[str] = []
+    while True:
+        answer = work(RunEpoch(trial_id(given), spec, opened.folder, tuple(class_names)))
+        if isinstance(answer, Failure):
+            return {"error": answer.error, "notes": notes}
+        assert isinstance(answer, EpochDone)
+        notes += answer.notes
+        if answer.result is not None:
+            seconds = answer.result.trial["seconds"]
+            return {"essence": essence(answer.result), "notes": notes, "seconds": seconds}
+        if answer.epoch == die_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(**json.loads(sys.argv[1]))))
