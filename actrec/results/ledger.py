@@ -3,7 +3,7 @@
 ::
 
     <folder>/owner.json, heartbeat                        who may write: see lock.py
-             parts/<trial_id>/{trials,epochs,predictions}.parquet   one folder a finished trial
+             parts/<trial_id>                             one file a finished trial: see part.py
              {trials,epochs,predictions}.parquet          the same, folded together by compact()
              old-<time>-<n>/                              earlier results that --fresh set aside
              damaged/                                     parts that could not be read
@@ -15,7 +15,8 @@ counts only if its trial has a row in ``trials``.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,12 @@ import pyarrow as pa
 from actrec.errors import LedgerError
 from actrec.fields import unknown
 from actrec.files import ASIDE, discard
-from actrec.results import parquet
-from actrec.results.files import move, move_into, replacing
+from actrec.results import parquet, part
+from actrec.results.files import move, replacing
 from actrec.results.lock import BEAT_S, Lock, Say
 from actrec.results.schema import OK, TABLES, Rows, of_trial, subset, table
 
-LEDGER_TABLES = ("trials", "epochs", "predictions")
+LEDGER_TABLES = part.PART_TABLES
 # In this order, so that rows of a half-moved study have lost their trials first and no longer count.
 RESULTS = (
     "trials.parquet",
@@ -41,7 +42,7 @@ RESULTS = (
     "contrasts.parquet",
     "study.json",
 )
-GROUP_ROWS = 65_536  # of a row group of a compacted file
+ROWS_AT_ONCE = 16_384  # of parts, held in memory to be joined
 
 
 class Ledger:
@@ -56,7 +57,6 @@ class Ledger:
         self.folder = Path(folder)
         self.problems: list[str] = []
         self._lock = Lock(self.folder)
-        self._sound: set[str] = set()  # parts whose every page was read once and found whole
 
     # -- writing ------------------------------------------------------------------------------------------
 
@@ -76,13 +76,6 @@ class Ledger:
         token = self._lock.take(say, beat_s)
         for left in [*self.folder.glob(f"{ASIDE}*"), *(self.folder / "parts").glob(f"{ASIDE}*")]:
             discard(left)
-        for name in self._part_names():
-            try:
-                sound = self._is_sound(name)
-            except LedgerError:  # of another version, not damaged: read() says so, set_aside() can move it
-                continue
-            if not sound:
-                move(self.folder / "parts" / name, _unused(self.folder / "damaged", name))
         return token
 
     def release(self) -> None:
@@ -107,42 +100,47 @@ class Ledger:
         self._check_owner()
         name = str(trial.get("trial_id"))
         if not name.isalnum():
-            raise LedgerError(f"trial_id {name!r}: must be letters and digits (it names a folder)")
+            raise LedgerError(f"trial_id {name!r}: must be letters and digits (it names a file)")
         tables = {
             "trials": table("trials", [trial]),
             "epochs": of_trial("epochs", epochs, name),
             "predictions": of_trial("predictions", predictions, name),
         }
-        final = self.folder / "parts" / name
-        with replacing(final) as aside:
-            aside.mkdir()
-            for key, rows in tables.items():
-                # zstd would spend three times as long on so few rows; compact() uses it.
-                parquet.write(aside / f"{key}.parquet", [rows], rows.schema, compression="lz4")
-            self._check_owner()  # again: writing took a while
-            if final.exists():  # a folder cannot replace one that is not empty
-                earlier = _unused(final.parent, f"{ASIDE}{name}")
-                move(final, earlier)
-                discard(earlier)
-        self._sound.add(name)
+        with self._replacing(self.folder / "parts" / name) as aside:
+            part.write(aside, tables)
 
     def compact(self) -> None:
-        """Folds the parts into one file a table. Safe to be killed anywhere: see the rules above.
+        """Folds the parts into one file a table, and sets aside damaged ones.
+
+        Safe to be killed anywhere: see the rules above.
 
         Raises:
-            LedgerError: as :meth:`append`.
+            LedgerError: as :meth:`append`; if another version of the tables wrote what is there.
         """
         self._check_owner()
-        parts = self._parts()
-        if not parts:
+        names = self._part_names()
+        if not names:
             return
-        for name in reversed(LEDGER_TABLES):  # trials last: until then the parts alone speak for their trials
-            with replacing(self.folder / f"{name}.parquet") as aside:
-                parquet.write(aside, self._pieces(name), TABLES[name], group_rows=GROUP_ROWS)
-        # Renamed first, so that a part is never seen without one of its files.
-        aside = _unused(self.folder / "parts", f"{ASIDE}folded")
-        move_into(aside, [self.folder / "parts" / part for part in parts])
-        discard(aside)
+        folded: set[str] = set()
+        with ExitStack() as stack:
+            add = {}
+            # trials, the first, is replaced last: until then the parts alone speak for their trials.
+            for key in LEDGER_TABLES:
+                aside = stack.enter_context(self._replacing(self.folder / f"{key}.parquet"))
+                add[key] = stack.enter_context(parquet.writing(aside, TABLES[key]))
+            for tables in self._joined(names):
+                folded.update(_ids(tables["trials"]))
+                for key, rows in tables.items():
+                    add[key](rows)
+            for key in LEDGER_TABLES:
+                for piece in self._compacted(key, without=folded):
+                    add[key](piece)
+        for name in names:
+            path = self.folder / "parts" / name
+            if name in folded:
+                discard(path)
+            elif path.exists():
+                move(path, _unused(self.folder / "damaged", name))
 
     def set_aside(self, *also: str) -> Path | None:
         """Moves earlier results into a new folder ``old-<time>-<n>``; nothing is deleted.
@@ -163,7 +161,6 @@ class Ledger:
         old = _unused(self.folder, f"old-{stamp}")
         for name in names:
             move(self.folder / name, old / name)
-        self._sound.clear()
         return old
 
     # -- reading ------------------------------------------------------------------------------------------
@@ -175,7 +172,7 @@ class Ledger:
         columns: Sequence[str] | None = None,
         trial_ids: Collection[str] | None = None,
     ) -> pa.Table:
-        """One of the tables, each trial once: the compacted ones first, then the parts by trial id.
+        """One of the tables, each trial once, in no order to rely on. The owner may write meanwhile.
 
         Args:
             name: ``trials``, ``epochs`` or ``predictions``.
@@ -201,7 +198,7 @@ class Ledger:
 
     def done(self) -> set[str]:
         """The ids of all trials that have a row, failed ones too."""
-        return {row["trial_id"] for row in self.read("trials", columns=["trial_id"]).to_pylist()}
+        return set(_ids(self.read("trials", columns=["trial_id"])))
 
     # -- inside -------------------------------------------------------------------------------------------
 
@@ -211,63 +208,84 @@ class Ledger:
         if not self._lock.is_mine():
             raise LedgerError(f"another run has taken over {self.folder}: this one may no longer write there")
 
+    @contextmanager
+    def _replacing(self, path: Path) -> Iterator[Path]:
+        with replacing(path) as aside:
+            yield aside
+            self._check_owner()  # again: writing took a while
+
     def _part_names(self) -> list[str]:
         names = (path.name for path in (self.folder / "parts").glob("*"))
         return sorted(name for name in names if not name.startswith(ASIDE))
 
-    def _parts(self) -> list[str]:
-        """The trials that have a sound part."""
-        return [name for name in self._part_names() if self._is_sound(name)]
+    def _part(self, name: str) -> dict[str, pa.Table] | None:
+        """A trial's own tables; None if they are damaged, which goes to ``problems``, or folded meanwhile."""
+        try:
+            return part.read(self.folder / "parts" / name)
+        except FileNotFoundError:
+            return None
+        except parquet.Damaged as error:
+            problem = f"parts/{name} cannot be read and does not count: {error}"
+            if problem not in self.problems:
+                self.problems.append(problem)
+            return None
 
-    def _is_sound(self, name: str) -> bool:
-        """Reads every page of a part once. What is wrong with it goes to ``problems``.
-
-        Raises:
-            LedgerError: if another version of the tables wrote it.
-        """
-        if name not in self._sound:
-            why = self._damage(name)
-            if why is not None:
-                problem = f"parts/{name} cannot be read and does not count: {why}"
-                if problem not in self.problems:
-                    self.problems.append(problem)
-                return False
-            self._sound.add(name)
-        return True
-
-    def _damage(self, name: str) -> str | None:
-        """What is wrong with a part; None if nothing is."""
-        for key in LEDGER_TABLES:
-            path = self.folder / "parts" / name / f"{key}.parquet"
-            try:
-                ids = [row for piece in parquet.scan(path, key) for row in piece["trial_id"].to_pylist()]
-            except parquet.Damaged as error:
-                return str(error)
-            if set(ids) - {name} or (key == "trials" and len(ids) != 1):
-                return f"{path.name} has the rows of other trials"
-        return None
+    def _joined(self, names: Iterable[str]) -> Iterator[dict[str, pa.Table]]:
+        """The tables of sound parts, those of some trials together: a bounded number of rows at a time."""
+        waiting: list[dict[str, pa.Table]] = []
+        rows = 0
+        for name in names:
+            if (tables := self._part(name)) is None:
+                continue
+            waiting.append(tables)
+            rows += sum(map(len, tables.values()))
+            if rows >= ROWS_AT_ONCE:
+                yield _join(waiting)
+                waiting, rows = [], 0
+        if waiting:
+            yield _join(waiting)
 
     def _pieces(
         self, name: str, columns: Sequence[str] | None = None, trial_ids: Collection[str] | None = None
     ) -> Iterator[pa.Table]:
-        """The rows of one table, a bounded piece at a time."""
-        parts = self._parts()
-        keep = self._compacted() - set(parts)
-        if trial_ids is not None:
-            keep &= set(trial_ids)
-            parts = sorted(set(parts) & set(trial_ids))
-        if keep:
-            yield from parquet.scan(self.folder / f"{name}.parquet", name, columns, keep)
-        for part in parts:
-            yield from parquet.scan(self.folder / "parts" / part / f"{name}.parquet", name, columns)
+        """The rows of one table, a bounded piece at a time.
 
-    def _compacted(self) -> set[str]:
-        """The trials of ``trials.parquet``."""
+        The parts first: one that is folded meanwhile is then found in the compacted files.
+        """
+        chosen = subset(name, columns)
+        names = [each for each in self._part_names() if trial_ids is None or each in trial_ids]
+        apart: set[str] = set()
+        for tables in self._joined(names):
+            apart.update(_ids(tables["trials"]))
+            if len(tables[name]):
+                yield tables[name].select(chosen.names).cast(chosen)
+        yield from self._compacted(name, columns, without=apart, only=trial_ids)
+
+    def _compacted(
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        *,
+        without: Collection[str],
+        only: Collection[str] | None = None,
+    ) -> Iterator[pa.Table]:
+        """The rows of a compacted file, those of trials alone that have a row in ``trials``."""
         path = self.folder / "trials.parquet"
         if not path.exists():
-            return set()
-        pieces = parquet.scan(path, "trials", ["trial_id"])
-        return {str(key) for piece in pieces for key in piece["trial_id"].to_pylist()}
+            return
+        ids = {key for piece in parquet.scan(path, "trials", ["trial_id"]) for key in _ids(piece)}
+        keep = ids.difference(without) if only is None else ids.intersection(only).difference(without)
+        if keep:
+            yield from parquet.scan(self.folder / f"{name}.parquet", name, columns, keep)
+
+
+def _ids(rows: pa.Table) -> list[str]:
+    return [str(key) for key in rows["trial_id"].to_pylist()]
+
+
+def _join(parts: Sequence[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:
+    """The rows of several parts, in memory of their own."""
+    return {key: pa.concat_tables([one[key] for one in parts]).combine_chunks() for key in LEDGER_TABLES}
 
 
 def _unused(folder: Path, stem: str) -> Path:

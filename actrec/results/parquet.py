@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,32 +15,42 @@ from actrec.files import sync
 from actrec.results.files import replacing
 from actrec.results.schema import TABLES, check_version, subset
 
+GROUP_ROWS = 65_536  # of a row group
+
 
 class Damaged(LedgerError):
     """A file that is missing, cut short, altered, or has other columns than its table."""
 
 
-def write(
-    path: Path,
-    pieces: Iterable[pa.Table],
-    schema: pa.Schema,
-    *,
-    group_rows: int = 65_536,
-    compression: Literal["zstd", "lz4"] = "zstd",
-) -> None:
-    """Writes one synced file, holding no more than about ``group_rows`` rows and one piece in memory.
+@contextmanager
+def writing(
+    path: Path, schema: pa.Schema, *, group_rows: int = GROUP_ROWS
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Gives what takes the rows of a new file, piece by piece; it is whole and synced at the end.
+
+    No more than about ``group_rows`` rows and one piece are held in memory.
 
     Raises:
         OSError: where the disk does not take it.
     """
-    with pq.ParquetWriter(path, schema, compression=compression, write_page_checksum=True) as writer:
-        waiting: list[pa.Table] = []
-        for piece in pieces:
-            waiting.append(piece)
-            if sum(map(len, waiting)) >= group_rows:
-                writer.write_table(pa.concat_tables(waiting))
-                waiting = []
-        writer.write_table(pa.concat_tables([schema.empty_table(), *waiting]))
+    waiting = [schema.empty_table()]
+    rows = 0
+
+    def flush() -> None:
+        nonlocal rows
+        writer.write_table(pa.concat_tables(waiting))
+        waiting[1:], rows = [], 0
+
+    def add(piece: pa.Table) -> None:
+        nonlocal rows
+        waiting.append(piece)
+        rows += len(piece)
+        if rows >= group_rows:
+            flush()
+
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        yield add
+        flush()
     sync(path)
 
 
@@ -50,8 +60,8 @@ def replace(path: Path, table: pa.Table) -> None:
     Raises:
         LedgerError: if it cannot be written; names the folder and the reason.
     """
-    with replacing(path) as aside:
-        write(aside, [table], table.schema)
+    with replacing(path) as aside, writing(aside, table.schema) as add:
+        add(table)
 
 
 def scan(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_reading_some_columns_of_some_trials(ledger: Ledger) -> None:
             ledger.compact()
     some = ledger.read("predictions", columns=["video_id", "trial_id"], trial_ids={"b", "c"})
     assert some.column_names == ["video_id", "trial_id"]
-    assert some["trial_id"].to_pylist() == ["b"] * VIDEOS + ["c"] * VIDEOS
+    assert Counter(some["trial_id"].to_pylist()) == {"b": VIDEOS, "c": VIDEOS}
     with pytest.raises(LedgerError, match=r"'vidoe_id'; did you mean 'video_id'"):
         ledger.read("predictions", columns=["vidoe_id"])
     with pytest.raises(LedgerError, match="unknown table 'trails'"):
@@ -126,7 +126,7 @@ def kill_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "replace", guarded(os.replace))
     monkeypatch.setattr(os, "rename", guarded(os.rename))
-    monkeypatch.setattr(shutil, "rmtree", guarded(shutil.rmtree))
+    monkeypatch.setattr(os, "unlink", guarded(os.unlink))
 
 
 def fill(ledger: Ledger) -> None:
@@ -164,8 +164,8 @@ def test_compaction_may_be_killed_anywhere(tmp_path: Path) -> None:
         assert names(ledger.folder / "parts") == []
         if outcomes[-1] == "finished":
             break
-    # Three files, then the renaming of each of the two parts, and the removal of both together.
-    assert outcomes == ["killed"] * 6 + ["finished"]
+    # Three files are renamed, and what was beside each is cleared away; then two parts are removed.
+    assert outcomes == ["killed"] * 8 + ["finished"]
 
 
 def test_appending_may_be_killed_anywhere(tmp_path: Path) -> None:

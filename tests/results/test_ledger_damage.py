@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from actrec.errors import LedgerError
-from actrec.results import parquet
 from actrec.results.ledger import Ledger
-from actrec.results.schema import SCHEMA_VERSION
+from actrec.results.schema import SCHEMA_VERSION, TABLES
 from tests.results.rows import VIDEOS, content, names, put
 
 
 def truncate(part: Path) -> None:
-    path = part / "epochs.parquet"
-    path.write_bytes(path.read_bytes()[:-20])
+    part.write_bytes(part.read_bytes()[:-20])
 
 
-def flip_a_byte(part: Path) -> None:
-    path = part / "predictions.parquet"
-    with pq.ParquetFile(path) as file:
-        column = file.metadata.row_group(0).column(0)
-    assert column.dictionary_page_offset is not None
-    data = bytearray(path.read_bytes())
-    # The last byte of the first column's values: the file's own structure stays valid.
-    data[column.dictionary_page_offset + column.total_compressed_size - 1] ^= 0xFF
-    path.write_bytes(data)
+def empty(part: Path) -> None:
+    part.write_bytes(b"")
 
 
-def lose_a_file(part: Path) -> None:
-    (part / "predictions.parquet").unlink()
+def flip_a_bit(part: Path) -> None:
+    data = bytearray(part.read_bytes())
+    data[data.rindex(b"v1")] ^= 1  # in the name of a video: the file's own structure stays valid
+    part.write_bytes(data)
 
 
 def be_another(part: Path) -> None:
-    shutil.copytree(part.parent / "a", part, dirs_exist_ok=True)
+    shutil.copy(part.with_name("a"), part)
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_a_byte, lose_a_file, be_another])
+def be_a_folder(part: Path) -> None:
+    part.unlink()
+    part.mkdir()
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, flip_a_bit, be_another, be_a_folder])
 def test_a_damaged_part_is_reported_and_set_aside(ledger: Ledger, damage: Callable[[Path], None]) -> None:
     put(ledger, "a")
     put(ledger, "b")
@@ -54,16 +54,26 @@ def test_a_damaged_part_is_reported_and_set_aside(ledger: Ledger, damage: Callab
     assert len(reader.problems) == 1
     assert "parts/b cannot be read" in reader.problems[0]
 
-    (again := Ledger(ledger.folder)).claim()
+    again = Ledger(ledger.folder)
+    again.claim()
+    again.compact()
     assert again.problems == reader.problems
-    assert (again.folder / "damaged" / "b-1").is_dir()
+    assert (again.folder / "damaged" / "b-1").exists()
+    assert names(again.folder / "parts") == []
+    assert again.finished() == {"a"}
     put(again, "b")
-    assert content(again.folder)["trials"] == [row_read(again, "a"), row_read(again, "b")]
+    assert [row["trial_id"] for row in content(again.folder)["trials"]] == ["a", "b"]
 
 
-def row_read(ledger: Ledger, trial_id: str) -> dict[str, Any]:
-    (found,) = ledger.read("trials", trial_ids={trial_id}).to_pylist()
-    return dict(found)
+def test_a_damaged_retry_gives_way_to_what_was_folded(ledger: Ledger) -> None:
+    put(ledger, "a", "failed")
+    ledger.compact()
+    put(ledger, "a")
+    assert ledger.finished() == {"a"}
+    truncate(ledger.folder / "parts" / "a")
+    ledger.compact()
+    assert ledger.done() == {"a"}
+    assert ledger.finished() == set()
 
 
 def test_a_damaged_compacted_file_is_an_error_that_names_it(ledger: Ledger) -> None:
@@ -74,17 +84,34 @@ def test_a_damaged_compacted_file_is_an_error_that_names_it(ledger: Ledger) -> N
         ledger.read("predictions")
 
 
-@pytest.mark.parametrize("where", ["trials.parquet", "parts/a/trials.parquet"])
-def test_results_of_another_schema_are_refused_until_set_aside(ledger: Ledger, where: str) -> None:
+def older(folder: Path) -> None:
+    """Writes what is in a ledger as another version of the tables would have."""
+    path, metadata = folder / "trials.parquet", {b"actrec_schema": b"0"}
+    if path.exists():
+        rows = pq.read_table(path)
+        pq.write_table(rows.replace_schema_metadata(metadata), path)
+    for path in (folder / "parts").glob("*"):
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, TABLES["trials"].with_metadata(metadata)):
+            pass
+        path.write_bytes(sink.getvalue() + hashlib.sha256(sink.getvalue()).digest())
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_results_of_another_schema_are_refused_until_set_aside(ledger: Ledger, folded: bool) -> None:
     put(ledger, "a")
-    if not where.startswith("parts"):
+    if folded:
         ledger.compact()
-    older = ledger.read("trials").replace_schema_metadata({b"actrec_schema": b"0"})
-    parquet.write(ledger.folder / where, [older], older.schema)
+    older(ledger.folder)
+    if folded:
+        put(ledger, "b")
     again = Ledger(ledger.folder)
     again.claim()
-    with pytest.raises(LedgerError, match=rf"schema 0, this program reads schema {SCHEMA_VERSION}.*--fresh"):
-        again.finished()
+    for use in (again.finished, again.compact):
+        with pytest.raises(
+            LedgerError, match=rf"schema 0, this program reads schema {SCHEMA_VERSION}.*--fresh"
+        ):
+            use()
     assert again.set_aside() is not None
     assert again.finished() == set()
 
