@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from actrec.engine.progress import Display
 from actrec.engine.run import Outcome, RunOptions, run_study, with_data
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec, override
 from actrec.study.factors import Factor, Study
+from tests.engine.disk import Disk, mount, unmount
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +70,17 @@ def launch(manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         return Launched(outcome, settings.out, text.getvalue())
 
     return run
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[Path, int], Disk]]:
+    """Makes a folder a disk of so many bytes, for the test's duration; see :mod:`tests.engine.disk`."""
+    disks: list[Disk] = []
+
+    def make(folder: Path, size: int) -> Disk:
+        disks.append(mount(folder, size))
+        return disks[-1]
+
+    yield make
+    for disk in disks:
+        unmount(disk)

@@ -13,11 +13,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from actrec.data import clipset
 from actrec.data.clipset import ClipSet
+from actrec.data.manifest import Manifest
+from actrec.engine.cache import clip_keys, videos_of
 from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, TrialResult, Worker
 from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec, override, trial_id
 from actrec.training.feed import CachedFeed, task_of
+
+
+def clip_set(manifest: Manifest, spec: TrialSpec, root: Path) -> ClipSet:
+    """The clips of a trial, decoded here."""
+    key = clip_keys(manifest, [spec], root)[0]
+    shards = clipset.cut_into_shards(videos_of(key.manifest), key.clip)
+    clipset.begin(key.folder, key.clip, {})
+    for number, part in enumerate(shards):
+        clipset.write_shard(key.folder, number, part, key.clip)
+    clipset.finish(key.folder, shards)
+    return ClipSet.open(key.folder)
 
 
 def essence(result: TrialResult) -> str:

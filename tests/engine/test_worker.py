@@ -13,10 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from actrec.data import clipset
 from actrec.data.clipset import ClipSet
 from actrec.data.manifest import Manifest
-from actrec.engine.cache import clip_keys, videos_of
 from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, TrialResult, Worker
 from actrec.errors import WorkerLostError
 from actrec.results.ledger import Ledger
@@ -25,17 +23,12 @@ from actrec.study.factors import Study
 from actrec.study.plan import plan
 from actrec.training.batch import Batch
 from actrec.training.feed import CachedFeed, task_of
+from tests.engine.one_trial import clip_set, essence
 
 
 @pytest.fixture
 def clips(manifest: Manifest, small_study: Callable[..., Study], tmp_path: Path) -> ClipSet:
-    key = clip_keys(manifest, [small_study().base], tmp_path)[0]
-    shards = clipset.cut_into_shards(videos_of(key.manifest), key.clip)
-    clipset.begin(key.folder, key.clip, {})
-    for number, part in enumerate(shards):
-        clipset.write_shard(key.folder, number, part, key.clip)
-    clipset.finish(key.folder, shards)
-    return ClipSet.open(key.folder)
+    return clip_set(manifest, small_study().base, tmp_path)
 
 
 @pytest.fixture
@@ -66,12 +59,6 @@ def train(handler: Worker, given: RunEpoch) -> TrialResult:
         if answer.result is not None:
             return answer.result
     raise AssertionError("it never ends")
-
-
-def essence(result: TrialResult) -> str:
-    """All of a result that must repeat, to the last bit."""
-    trial = {name: value for name, value in result.trial.items() if name not in ("seconds", "host")}
-    return json.dumps([trial, result.epochs, result.predictions], sort_keys=True)
 
 
 def test_the_eleventh_trial_of_a_worker_is_that_of_a_fresh_process(
