@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from actrec import cli_cache, cli_data, cli_models, cli_report
+from actrec import cli_cache, cli_data, cli_models, cli_report, cli_watch
 from actrec.errors import ActrecError
 
 
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="actrec", description="Ablations for video action recognition. Studies are run as scripts."
     )
     commands = parser.add_subparsers(metavar="COMMAND")
-    for module in (cli_data, cli_cache, cli_models, cli_report):
+    for module in (cli_data, cli_cache, cli_models, cli_report, cli_watch):
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
     if not hasattr(arguments, "run"):

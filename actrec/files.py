@@ -13,10 +13,11 @@ ASIDE = ".aside-"  # what a killed writer leaves begins so, and no reader looks 
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Gives a path beside ``path`` to write a file or a folder to, and renames it to ``path`` at the end.
 
-    A name of its own for each writer: process ids repeat over the nodes of a cluster.
+    A name of its own for each writer: process ids repeat over the nodes of a cluster. Unless ``durable``, it
+    does not wait for the disk: for what is of no use once the machine is down.
 
     Raises:
         OSError: if writing fails. Nothing is left behind then.
@@ -25,9 +26,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield aside
-        sync(aside)
+        if durable:
+            sync(aside)
         os.replace(aside, path)
-        sync(path.parent)
+        if durable:
+            sync(path.parent)
     finally:
         discard(aside)
 

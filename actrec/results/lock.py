@@ -151,7 +151,7 @@ class Lock:
 
     def _wait_for_room(self, say: Say) -> None:
         """Returns when nobody who lives owns the folder. Raises LedgerError if somebody does."""
-        while (found := _read(self._folder)) is not None and not found.is_this_process():
+        while (found := read_owner(self._folder)) is not None and not found.is_this_process():
             alive = found.lives()
             if alive is None:
                 wait = MISSED * found.beat_s
@@ -169,8 +169,8 @@ class Lock:
                 )
 
 
-def _read(folder: Path) -> Owner | None:
-    """The owner; None where there is none, or the file is no record of one."""
+def read_owner(folder: Path) -> Owner | None:
+    """Who owns a folder; None where it is free, or the file is no record of an owner."""
     try:
         return Owner(**json.loads((folder / "owner.json").read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -178,7 +178,7 @@ def _read(folder: Path) -> Owner | None:
 
 
 def _token(folder: Path) -> str | None:
-    found = _read(folder)
+    found = read_owner(folder)
     return None if found is None else found.token
 
 
@@ -204,16 +204,17 @@ def _beat(folder: Path, token: str, count: int) -> None:
 
 def _moves(folder: Path, owner: Owner) -> bool:
     """Whether the count, or the owner, changes within as many beats as a living one would not miss."""
-    first = _count(folder)
+    first = heartbeat(folder)
     end = time.monotonic() + MISSED * owner.beat_s
     while time.monotonic() < end:
         time.sleep(owner.beat_s / 4)
-        if _count(folder) != first or _token(folder) != owner.token:
+        if heartbeat(folder) != first or _token(folder) != owner.token:
             return True
     return False
 
 
-def _count(folder: Path) -> bytes:
+def heartbeat(folder: Path) -> bytes:
+    """What the owner's heart has beaten last: another content is a sign of life."""
     try:
         return (folder / "heartbeat").read_bytes()
     except OSError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from actrec.engine import progress
-from actrec.engine.progress import Display, TrialProgress
+from actrec.engine.progress import FILE, Display, Running, TrialProgress, read_news
 
 
 @pytest.fixture
@@ -68,3 +69,86 @@ def test_a_line_now_and_then_where_there_is_no_terminal(clock: SimpleNamespace) 
         clock.value += 1.0
         display.update("videos decoded", done, 100)
     assert len(text.getvalue().splitlines()) == 11  # every 10 s, and the last
+
+
+def quiet() -> Display:
+    return Display(Console(file=StringIO(), width=200))
+
+
+def test_watchers_are_told_what_is_prepared_and_what_is_trained(
+    clock: SimpleNamespace, tmp_path: Path
+) -> None:
+    display = quiet()
+    with display.publishing(tmp_path):
+        first = read_news(tmp_path)
+    assert first is not None
+    assert (first.phase, first.done, first.total) == ("starting", 0, 0)
+    display.update("videos decoded", 120, 400)
+    with display.publishing(tmp_path):
+        second = read_news(tmp_path)
+    assert second is not None
+    assert (second.phase, second.done, second.total) == ("videos decoded", 120, 400)
+    trials = TrialProgress(display, 5, 1, dict.fromkeys("abcd", 10))
+    trials.started("a")
+    trials.started("b")
+    trials.epoch("a", clips=100)
+    clock.value += 20.0
+    for _ in range(4):
+        trials.epoch("a", clips=100)
+    trials.ended("b", ok=False)
+    with display.publishing(tmp_path):
+        last = read_news(tmp_path)
+    assert last is not None
+    assert (last.phase, last.done, last.total) == ("trials", 2, 5)
+    (running,) = last.running
+    assert running == Running("a", 5, 10, running.started)
+    # 4 epochs of 400 clips in 20 s; 5 of a, 10 each of c and d are left.
+    assert (last.clips_per_second, last.seconds_left) == (20.0, 25 * 5.0)
+    assert last.written is not None
+    assert running.started <= last.changed <= last.written
+
+
+def test_news_are_written_again_and_again_and_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(progress, "WRITE_S", 0.001)
+    display = quiet()
+    with display.publishing(tmp_path):
+        before = read_news(tmp_path)
+        display.update("videos decoded", 1, 2)
+        while (after := read_news(tmp_path)) is None or after.phase == "starting":
+            pass  # the thread has to come round
+        assert before is not None
+        assert after.written is not None
+        assert before.written is not None
+        assert after.written > before.written
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_news_that_cannot_be_written_cost_nothing(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    with quiet().publishing(tmp_path):
+        pass
+    assert read_news(tmp_path) is None
+
+
+def test_a_trial_goes_on_from_its_checkpoint(clock: SimpleNamespace, tmp_path: Path) -> None:
+    display = quiet()
+    trials = TrialProgress(display, 1, 0, {"a": 15})
+    trials.started("a")
+    trials.epoch("a", clips=10, number=8)
+    with display.publishing(tmp_path):
+        found = read_news(tmp_path)
+    assert found is not None
+    assert [(one.epoch, one.epochs) for one in found.running] == [(8, 15)]
+
+
+def test_a_search_names_its_trials_as_they_come(clock: SimpleNamespace) -> None:
+    text = StringIO()
+    trials = TrialProgress(Display(Console(file=text, width=200)), 4, 0, {})
+    trials.started("a", epochs=10)
+    trials.epoch("a", clips=0)
+    clock.value += 20.0
+    trials.epoch("a", clips=0)
+    # One epoch took 20 s; a has 8 left, and three more trials may have 10 each.
+    assert shown(text) == "trials: 0 of 4  1 running, 12 min 40 s left, 0 clips/s, 2 epochs"
