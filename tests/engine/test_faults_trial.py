@@ -1,4 +1,4 @@
-"""What befalls one trial on one worker, without Ray: processes really die, disks and memory are really full."""
+"""What befalls one trial on one worker, without Ray: real deaths, and disks and memory that are full."""
 
 from __future__ import annotations
 
