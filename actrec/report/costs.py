@@ -37,7 +37,7 @@ def arm_cost(arm: Arm) -> ArmCost | None:
     timed = [trial for trial in arm.finished if trial.seconds is not None]
     if not timed:
         return None
-    seconds = sum((t.seconds or 0.0) * (t.conditions.workers if t.conditions else 1) for t in timed)
+    seconds = sum(trial.work for trial in timed)
     device = next((t.conditions.device for t in timed if t.conditions), "")
     clips = [trial.clips_trained for trial in timed if trial.clips_trained is not None]
     joules = [trial.joules for trial in timed if trial.joules is not None]

@@ -8,14 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actrec.report import trials
 from actrec.report.outcomes import hits
-from actrec.report.values import Arm, Report
+from actrec.report.values import PLACEBO, Arm, Report
 from actrec.report.videos import Seen
 
 
 def selected(report: Report) -> Arm | None:
-    """The arm that validation selects: the best change."""
-    return next((arm for arm in report.arms if report.best and arm.name == report.best.arm), None)
+    """The arm that validation selects: of all but the placebo, the baseline too."""
+    return trials.selected([arm for arm in report.arms if arm.name != PLACEBO])
 
 
 def gap(arm: Arm) -> float | None:

@@ -23,6 +23,7 @@ from actrec.report.outcomes import class_report, count_predictions, outcome
 from actrec.report.panels import read_panels
 from actrec.report.ranking import precision_recall
 from actrec.report.record import Row, at, data, launches, read_study
+from actrec.report.search import read_search
 from actrec.report.trials import best_change, group_arms, in_focus, read_trials, test_videos
 from actrec.report.values import BASELINE, Arm, Report
 from actrec.report.videos import Seen, Videos, read_videos
@@ -44,19 +45,19 @@ def load(folder: Path) -> Report:
         raise LedgerError(f"{folder} holds no study: neither study.json nor a trial")
     trials = read_trials(at(study, "plan", list, []), rows)
     # One folder may hold the trials of several plans: only those of this one count.
-    planned = {trial.trial_id for trial in trials if trial.planned}
+    compared = {trial.trial_id for trial in trials if trial.is_compared}
     arms = group_arms(trials, rows)
     best = best_change(arms)
     of_data = data(study)
     metric = at(study, "study.metric", str, "top1").removeprefix("test_")
     effects, further = read_effects(folder, arms, metric)
     focus = in_focus(arms, effects, best)
-    epochs = ledger.read("epochs", trial_ids=planned)
+    epochs = ledger.read("epochs", trial_ids=compared)
     # Only what is shown: predictions are the one table that grows with trials × videos × classes.
     shown = {trial.trial_id for arm in focus for trial in arm.finished}
     predictions = ledger.read("predictions", trial_ids=shown)
     counted = count_predictions(predictions, at(study, "manifest.class_names", list, []))
-    compared = [arm for arm in arms if arm.name == BASELINE or (best and arm.name == best.arm)]
+    both = [arm for arm in arms if arm.name == BASELINE or (best and arm.name == best.arm)]
     videos = read_videos(folder)
     return Report(
         name=at(study, "name", str, folder.resolve().name),
@@ -70,11 +71,9 @@ def load(folder: Path) -> Report:
         class_names=counted.class_names,
         curves=learning_curves(epochs, focus),
         fits=fits(epochs, arms),
-        precision_recall={
-            arm.name: precision_recall(arm, predictions, counted.class_names) for arm in compared
-        },
+        precision_recall={arm.name: precision_recall(arm, predictions, counted.class_names) for arm in both},
         outcomes=_known((arm.name, outcome(arm, counted)) for arm in focus),
-        class_reports=_known((arm.name, class_report(arm, counted)) for arm in compared),
+        class_reports=_known((arm.name, class_report(arm, counted)) for arm in both),
         best=best,
         data=of_data,
         launches=launches(study),
@@ -82,13 +81,14 @@ def load(folder: Path) -> Report:
         n_test=test_videos(arms, of_data),
         study=study,
         videos=videos,
-        seen=_seen(compared, predictions, videos, study),
-        blocks=tuple(score for arm in compared for score in by_block(arm, predictions, videos.blocks))
+        seen=_seen(both, predictions, videos, study),
+        blocks=tuple(score for arm in both for score in by_block(arm, predictions, videos.blocks))
         if videos
         else (),
         panels=read_panels(focus, epochs, predictions),
-        maps=read_maps(folder, compared, predictions),
+        maps=read_maps(folder, both, predictions),
         frames=read_frames(folder),
+        search=read_search(folder, study, trials, rows, arms),
         problems=tuple(ledger.problems),
     )
 

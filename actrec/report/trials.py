@@ -8,11 +8,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actrec.report.record import Row, finite, word
+from actrec.report.record import Row, at, finite, word
 from actrec.report.values import BASELINE, PLACEBO, Arm, Best, Conditions, Data, Effect, Status, Trial
+from actrec.results.schema import OK, PRUNED
 
 FIGURE_ARMS = 30  # that a figure shows; a table has all
 METRICS = ("val_top1", "test_top1", "test_top5", "test_macro_f1", "test_loss")
+STATUS: dict[str, Status] = {OK: "ok", PRUNED: "pruned"}  # of the ledger; all others have failed
 
 
 def read_trials(plan: Sequence[Row], rows: Sequence[Row]) -> tuple[Trial, ...]:
@@ -30,7 +32,7 @@ def read_trials(plan: Sequence[Row], rows: Sequence[Row]) -> tuple[Trial, ...]:
 
 
 def _trial(row: Row, *, planned: bool) -> Trial:
-    status: Status = "waiting" if "status" not in row else "ok" if row["status"] == "ok" else "failed"
+    status = STATUS.get(row["status"], "failed") if "status" in row else "waiting"
     return Trial(
         trial_id=row["trial_id"],
         arm=row["arm"],
@@ -52,15 +54,25 @@ def _trial(row: Row, *, planned: bool) -> Trial:
         conditions=None
         if row.get("workers") is None
         else Conditions(row["workers"], word(row.get("device")), word(row.get("feed"))),
+        stage=word(row.get("stage")),
+        number=row.get("number"),
+        batch=_batch(row),
         **{name: finite(row.get(name)) for name in METRICS},
     )
+
+
+def _batch(row: Row) -> tuple[int, int] | None:
+    """The clips of a batch, used and asked for; None where they are the same, or not recorded."""
+    used, spec = row.get("batch_size"), row.get("spec")
+    asked = at(json.loads(spec), "optim.batch_size", int, None) if used and spec else None
+    return (used, asked) if used and asked and used != asked else None
 
 
 def group_arms(trials: Sequence[Trial], rows: Sequence[Row]) -> tuple[Arm, ...]:
     """The planned arms in the plan's order, the baseline first and the placebo second."""
     members: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
-        if trial.planned:
+        if trial.is_compared:
             members[trial.arm].append(trial)
     specs = {row["trial_id"]: row["spec"] for row in rows if row.get("spec")}
     names = sorted(members, key=lambda name: (name != BASELINE, name != PLACEBO))  # stable: else as planned
@@ -86,12 +98,18 @@ def _settings(trials: Sequence[Trial], specs: Mapping[str, str]) -> Mapping[str,
 def best_change(arms: Sequence[Arm]) -> Best | None:
     """The change with the highest mean validation top-1, among those of which every planned seed has
     finished; where there is none, among those with the most: fewer seeds have the luckier mean."""
-    means = {arm.name: (_finished(arm), _mean_val(arm)) for arm in arms if arm.finished}
-    changes = {arm.name: means[arm.name] for arm in arms if arm.is_change and arm.name in means}
-    if not changes:
+    best = selected([arm for arm in arms if arm.is_change])
+    if best is None:
         return None
-    name = max(changes, key=lambda arm: changes[arm])
-    return Best(name, changes[name][1], means[BASELINE][1] if BASELINE in means else None)
+    baseline = next((arm for arm in arms if arm.name == BASELINE), None)
+    return Best(best.name, _mean_val(best), baseline.mean("val_top1") if baseline else None)
+
+
+def selected(arms: Sequence[Arm]) -> Arm | None:
+    """The arm that validation selects, as :func:`best_change` does among the changes."""
+    return max(
+        (arm for arm in arms if arm.finished), key=lambda a: (_finished(a), _mean_val(a)), default=None
+    )
 
 
 def _finished(arm: Arm) -> float:

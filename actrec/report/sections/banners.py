@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from actrec.report import words
 from actrec.report.markup import Html, el
-from actrec.report.optimism import large_gap
+from actrec.report.optimism import large_gap, selected
 from actrec.report.sections.parts import banner
 from actrec.report.values import PLACEBO, Report
 
@@ -51,17 +53,28 @@ def _trust(report: Report) -> list[Html]:
         found.append(banner(text, kind="warn"))
     unfair = [effect.arm for effect in report.effects if effect.fair_budget is False]
     if unfair:
-        named = ", ".join(unfair[:3]) + (f" and {len(unfair) - 3} more" if len(unfair) > 3 else "")
-        text = f"Unequal budgets: {named} trained for other epochs or clips than the baseline."
+        text = f"Unequal budgets: {_named(unfair)} trained for other epochs or clips than the baseline."
         found.append(banner(text, kind="warn"))
-    gap = large_gap(report)
-    if gap is not None and report.best:
+    short = [arm.name for arm in report.arms if any(trial.batch for trial in arm.trials)]
+    if short:
         text = (
-            f"Optimism: {report.best.arm}, selected on validation, scores "
+            f"Memory was short: {_named(short)} trained with smaller batches than asked for, which is not "
+            "the same training. "
+        )
+        found.append(banner(text, el("a", "See trials", href="#trials"), ".", kind="warn"))
+    gap, best = large_gap(report), selected(report)
+    if gap is not None and best is not None:
+        text = (
+            f"Optimism: {best.name}, selected on validation, scores "
             f"{words.unit('top1').size(gap)} points higher there than on test. Quote the test number. "
         )
         found.append(banner(text, el("a", "See fit", href="#fit"), ".", kind="warn"))
     return found
+
+
+def _named(arms: Sequence[str]) -> str:
+    """The first three by name, and how many more."""
+    return ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
 
 
 def _leakage(report: Report) -> list[Html]:

@@ -11,15 +11,16 @@ from actrec.report.record import at
 from actrec.report.sections.parts import Cell, Column, note, section, table
 from actrec.report.values import Report, Trial
 
-STATUS = {"ok": "✓ ok", "failed": "✗ failed", "waiting": "○ not yet run"}
+STATUS = {"ok": "✓ ok", "failed": "✗ failed", "pruned": "◔ pruned", "waiting": "○ not yet run"}
 TRIAL = "TRIAL"  # what the page's script replaces by a trial's id
 
 
 def trials(report: Report) -> Html:
     """A row for every trial, those not yet run too."""
-    folds = any(trial.fold for trial in report.trials)
+    folds, stages = any(trial.fold for trial in report.trials), report.search is not None
     columns = [
         Column("Arm"),
+        *([Column("Stage")] if stages else []),
         Column("Seed", number=True),
         *([Column("Fold", number=True)] if folds else []),
         Column("Status"),
@@ -39,7 +40,10 @@ def trials(report: Report) -> Html:
             table(
                 f"Every trial of the study, {words.count(len(report.trials), 'row')}",
                 columns,
-                [_trial(trial, folds=folds, copies=command is not None) for trial in report.trials],
+                [
+                    _trial(trial, folds=folds, stages=stages, copies=command is not None)
+                    for trial in report.trials
+                ],
                 kinds=[trial.status for trial in report.trials],
                 chip=lambda status: STATUS[status],
             ),
@@ -68,14 +72,16 @@ def reproduce(report: Report) -> str | None:
     return f"{command} --only {TRIAL} --out {shlex.quote(f'reports/{report.name}-again')}"
 
 
-def _trial(trial: Trial, *, folds: bool, copies: bool) -> Sequence[Child | Cell]:
+def _trial(trial: Trial, *, folds: bool, stages: bool, copies: bool) -> Sequence[Child | Cell]:
     status = STATUS[trial.status] + ("" if trial.planned else ", not in this plan")
+    short = f", batches of {trial.batch[0]} for {trial.batch[1]}" if trial.batch else None
     ident = el("code", trial.trial_id)
     return [
         trial.arm,
+        *([trial.stage] if stages else []),
         Cell(str(trial.seed), trial.seed),
         *([Cell(str(trial.fold), trial.fold)] if folds else []),
-        el("span", status, class_=f"status {trial.status}"),
+        [el("span", status, class_=f"status {trial.status}"), short],
         Cell("–" if trial.epochs is None else str(trial.epochs), trial.epochs),
         Cell(words.percent(trial.val_top1), trial.val_top1),
         Cell(words.percent(trial.test_top1), trial.test_top1),

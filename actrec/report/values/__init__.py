@@ -12,30 +12,60 @@ from actrec.report.values.outcomes import (
     PrecisionRecall,
 )
 from actrec.report.values.report import Report
+from actrec.report.values.search import (
+    DEFAULT,
+    Confirmed,
+    Dimension,
+    Importances,
+    Search,
+    Stage,
+    Tried,
+)
 from actrec.report.values.study import Data, Launch
-from actrec.report.values.trials import BASELINE, PLACEBO, Arm, Best, Conditions, Status, Trial
+from actrec.report.values.trials import (
+    ABLATE,
+    BASELINE,
+    CONFIRM,
+    PLACEBO,
+    SEARCH,
+    Arm,
+    Best,
+    Conditions,
+    Status,
+    Trial,
+)
 
 __all__ = [
+    "ABLATE",
     "ALPHA",
     "BASELINE",
+    "CONFIRM",
+    "DEFAULT",
     "ONE_SEED",
     "PLACEBO",
+    "SEARCH",
     "Arm",
     "Best",
     "ClassReport",
     "ClassRow",
     "Conditions",
+    "Confirmed",
     "Contrast",
     "Curve",
     "Data",
+    "Dimension",
     "Effect",
     "Fit",
+    "Importances",
     "Launch",
     "Mistake",
     "Outcome",
     "Panel",
     "PrecisionRecall",
     "Report",
+    "Search",
+    "Stage",
     "Status",
     "Trial",
+    "Tried",
 ]

@@ -10,6 +10,7 @@ from actrec.report.frames import Frame
 from actrec.report.plane import Map
 from actrec.report.values.effects import Contrast, Effect
 from actrec.report.values.outcomes import ClassReport, Curve, Fit, Outcome, Panel, PrecisionRecall
+from actrec.report.values.search import Search
 from actrec.report.values.study import Data, Launch
 from actrec.report.values.trials import Arm, Best, Status, Trial
 from actrec.report.videos import BlockScore, Seen, Videos
@@ -20,7 +21,8 @@ class Report:
     """Everything on the page. ``effects`` are on the study's own metric, ``further`` on the others.
 
     ``settings`` are the baseline's, nested as a trial's are. ``n_test`` is the number of test videos.
-    ``focus`` are the arms that the figures show: all, or in a large study the most telling.
+    ``focus`` are the arms that the figures show: all, or in a large study the most telling. Of a study with a
+    ``search``, arms and what is said of them are of its last stage, where the baseline is the winner.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Report:
     maps: tuple[Map, ...] = ()
     panels: tuple[Panel, ...] = ()
     frames: Mapping[str, Frame] = field(default_factory=dict)  # video id → its picture
+    search: Search | None = None
     problems: tuple[str, ...] = ()  # what was damaged in the ledger, a line each
 
     def count(self, status: Status) -> int:
@@ -57,8 +60,8 @@ class Report:
 
     @property
     def seeds(self) -> list[int]:
-        """The planned seeds in order."""
-        return sorted({trial.seed for trial in self.trials if trial.planned})
+        """The planned seeds of the arms in order."""
+        return sorted({trial.seed for trial in self.trials if trial.is_compared})
 
     @property
     def planned(self) -> int:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 BASELINE, PLACEBO = "baseline", "placebo"
+SEARCH, CONFIRM, ABLATE = "search", "confirm", "ablate"  # the stages of a study with a search
 
-Status = Literal["ok", "failed", "waiting"]
+Status = Literal["ok", "failed", "pruned", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,14 @@ class Conditions:
 class Trial:
     """One trial of the plan, or of the ledger alone (``planned`` is then false and no figure uses it).
 
-    ``status`` is ``waiting`` while the ledger does not have it. ``val_top1`` is of the validation split, the
-    metrics after it of the test split, which has ``n_test`` videos; all are None unless the trial is ``ok``.
-    ``seconds`` are of work on each of its workers, ``joules`` those that its devices took, where they tell.
-    ``shared_stages`` frozen ones were not computed by it: it trained on their output, shared with others.
+    ``status`` is ``waiting`` while the ledger does not have it, ``pruned`` where the search stopped it early.
+    ``val_top1`` is of the validation split, the metrics after it of the test split, which has ``n_test``
+    videos; all are None unless the trial is ``ok``, but that ``val_top1`` of a pruned one is what it had come
+    to. ``seconds`` are of work on each of its workers, ``joules`` those that its devices took, where they
+    tell. ``shared_stages`` frozen ones were not computed by it: it trained on their output, shared with
+    others. ``stage`` is empty where the study has no search; ``number`` is that of the search's trial, also
+    where it is confirmed. ``batch`` are the clips of a batch, used and asked for, where memory was too short
+    for what was asked.
     """
 
     trial_id: str
@@ -54,6 +59,19 @@ class Trial:
     joules: float | None = None
     shared_stages: int = 0
     conditions: Conditions | None = None
+    stage: str = ""
+    number: int | None = None
+    batch: tuple[int, int] | None = None
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it is a trial of an arm: of a search, only the last stage has arms."""
+        return self.planned and self.stage in ("", ABLATE)
+
+    @property
+    def work(self) -> float:
+        """Seconds of work, times the workers that shared it; 0 where they are not recorded."""
+        return (self.seconds or 0.0) * (self.conditions.workers if self.conditions else 1)
 
 
 @dataclass(frozen=True, slots=True)
