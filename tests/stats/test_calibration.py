@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-from types import ModuleType
+import math
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.formula.api as smf  # type: ignore[import-untyped]
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.calibration import run_cell
+from benchmarks.least_width import least_width
+from benchmarks.simulated import Cell, simulate
+from benchmarks.standard_tests import mixed_model
 
 
-@pytest.fixture(scope="module")
-def calibration() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT)
-        return importlib.import_module("benchmarks.calibration")
-
-
-def test_the_truth_of_a_simulated_study_is_its_mean(calibration: ModuleType) -> None:
-    cell = calibration.Cell(3, 400, 10, "strong", "strong", 2)
+def test_the_truth_of_a_simulated_study_is_its_mean() -> None:
+    cell = Cell(3, 400, 10, "strong", "strong", 2)
     rng = np.random.default_rng(0)
     accuracy, noisy = np.array([0.7, 0.75, 0.7]), np.array([1.0, 1.0, 4.0]) * 0.25**2
-    means = [calibration.simulate(cell, accuracy, noisy, rng).mean(axis=(1, 2)) for _ in range(500)]
+    means = [simulate(cell, accuracy, noisy, rng).mean(axis=(1, 2)) for _ in range(500)]
     error = np.std(means, axis=0) / np.sqrt(len(means))
     assert np.all(np.abs(np.mean(means, axis=0) - accuracy) < 3.5 * error)
     assert (error < 0.005).all()
 
 
 @pytest.mark.parametrize(
-    ("seeds", "group", "seed", "video", "arms", "studies"),
+    ("cell", "studies"),
     [
-        (3, 10, "weak", "strong", 1, 400),
-        (3, 1, "strong", "strong", 1, 400),
-        (5, 10, "strong", "weak", 4, 250),
-        (10, 1, "weak", "weak", 1, 300),
+        (Cell(3, 300, 10, "weak", "strong", 1), 400),
+        (Cell(3, 60, 1, "strong", "strong", 1), 400),
+        (Cell(3, 300, 10, "strong", "strong", 1), 400),
+        (Cell(5, 300, 10, "strong", "weak", 4), 250),
+        (Cell(10, 60, 1, "weak", "weak", 1), 300),
     ],
+    ids=str,
 )
-def test_coverage(
-    calibration: ModuleType, seeds: int, group: int, seed: str, video: str, arms: int, studies: int
-) -> None:
-    videos = 300 if group == 10 else 60
-    found = calibration.run_cell(calibration.Cell(seeds, videos, group, seed, video, arms), studies)
-    # Tests at level 0.001 of what benchmarks/RESULTS.md says of all cells, with seeds of their own.
+def test_coverage(cell: Cell, studies: int) -> None:
+    found = run_cell(cell, studies)
+    # Tests at level 0.001 of what benchmarks/RESULTS.md says of all cells.
     hits = round(found["ours"]["coverage"] * studies)
     assert stats.binomtest(hits, studies, 0.93, alternative="less").pvalue > 0.001
     assert stats.binomtest(hits, studies, 0.985, alternative="greater").pvalue > 0.001
@@ -52,8 +48,42 @@ def test_coverage(
     assert stats.binomtest(wrong, studies // 2, 0.05, alternative="greater").pvalue > 0.001
 
 
-def test_what_people_do_instead_does_not_cover(calibration: ModuleType) -> None:
-    found = calibration.run_cell(calibration.Cell(5, 300, 10, "weak", "strong", 1), 200)
+def test_what_people_do_instead_does_not_cover() -> None:
+    found = run_cell(Cell(5, 300, 10, "weak", "strong", 1), 200)
     assert found["t_seeds"]["coverage"] < 0.85
-    found = calibration.run_cell(calibration.Cell(3, 300, 1, "strong", "weak", 1), 200)
+    found = run_cell(Cell(3, 300, 1, "strong", "weak", 1), 200)
     assert found["t_videos"]["coverage"] < 0.75
+    assert found["mixed"]["coverage"] < 0.93
+
+
+@pytest.mark.parametrize(
+    ("seeds", "groups", "of_seed", "of_group"), [(4, 15, 0.5, 0.5), (3, 12, 1, 0), (5, 12, 0, 0)]
+)
+def test_the_mixed_model_is_that_of_statsmodels(
+    seeds: int, groups: int, of_seed: float, of_group: float
+) -> None:
+    rng = np.random.default_rng(1)
+    d = 0.2 + rng.normal(size=(seeds, groups))
+    d += of_seed * rng.normal(size=(seeds, 1)) + of_group * rng.normal(size=groups)
+    seed, group = np.indices(d.shape)
+    frame = pd.DataFrame({"d": d.ravel(), "seed": seed.ravel(), "group": group.ravel(), "all": 1})
+    crossed = {"seed": "0 + C(seed)", "group": "0 + C(group)"}
+    model = smf.mixedlm("d ~ 1", frame, groups="all", vc_formula=crossed, re_formula="0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says so where a variance is estimated as 0
+        fit = model.fit(method="powell")  # its default stops short where one is
+    difference, half, p = mixed_model(d)
+    low, high = fit.conf_int().loc["Intercept"]
+    assert (difference, p) == pytest.approx((fit.params["Intercept"], fit.pvalues["Intercept"]), rel=1e-3)
+    assert half == pytest.approx((high - low) / 2, rel=1e-3)
+
+
+def test_the_least_width_by_hand() -> None:
+    # Where nobody is noisier nothing is unknown: h = 1.96 √2. A paired t interval of 3 seeds has a mean half
+    # width of 4.3027 √2 E[s], E[s] = √π / 2.
+    bound = least_width(3, noisier=1.0, coverage=0.95)
+    assert bound == pytest.approx(1.95996 / (4.30265 * math.sqrt(math.pi) / 2), rel=2e-3)
+
+
+def test_no_intervals_of_3_seeds_meet_both_aims() -> None:
+    assert least_width(3) > 0.6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import warnings
 
@@ -11,7 +13,7 @@ import statsmodels.api as sm  # type: ignore[import-untyped]
 from scipy import stats
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups  # type: ignore[import-untyped]
 
-from actrec.stats.paired import Clusters, Parts, components, effect, paired_effect, spread
+from actrec.stats.paired import Clusters, Parts, components, effect, paired_effect, quantile, spread
 
 
 def binary(rng: np.random.Generator, seeds: int, videos: int) -> np.ndarray:
@@ -71,8 +73,37 @@ def test_parts_by_hand() -> None:
     assert (parts.difference, parts.seeds, parts.groups, parts.interaction) == pytest.approx(
         (1, 0.25, 1, 0.25)
     )
-    # The variance is ¼ + 1 − ¼ = 1. Satterthwaite: 1/df = (1/16 + 1) / 1 > 1, so 1: no fewer than either has.
+    # The variance is ¼ + 1 − ¼ = 1, and both parts have 1 degree of freedom.
     assert spread(parts) == pytest.approx((1.0, 1.0))
+
+
+def test_degrees_of_freedom_by_hand() -> None:
+    # Variance 2 + 2 − 1, of which the seeds are 2/3. t(2) = 4.3027, t(4) = 2.7764.
+    parts = Parts(0.0, seeds=2, groups=2, interaction=1, seeds_df=2, groups_df=4,
+                  n_seeds=3, n_groups=5, n_videos=5)  # fmt: skip
+    variance, df = spread(parts)
+    assert variance == 3
+    assert quantile(df, 0.975) == pytest.approx(2 / 3 * 4.3027 + 1 / 3 * 2.7764, abs=1e-4)
+    # Seeds vary half as much as the interaction: variance max(1.5, 0.5, 2), of which they are ¼, times ½².
+    variance, df = spread(dataclasses.replace(parts, seeds=0.5))
+    assert variance == 2
+    assert quantile(df, 0.975) == pytest.approx(1 / 16 * 4.3027 + 15 / 16 * 2.7764, abs=1e-4)
+
+
+@pytest.mark.parametrize("seeds_df", [2, 4, 9])
+def test_few_seeds_err_as_often_as_they_say_whatever_the_parts_are(seeds_df: int) -> None:
+    # Normal values, many videos: the interaction is estimated as the 1 that it is, groups as 1 + rest, and
+    # the seeds are χ². So the true variance is seeds + rest, and coverage the mean over quantiles of that χ².
+    share = (np.arange(200) + 0.5) / 200
+    for seeds, rest in itertools.product((1.0, 1.5, 3, 8, 15, 30, 1000), (0.0, 0.3, 1, 3, 10)):
+        covered = []
+        for estimate in seeds * stats.chi2.ppf(share, seeds_df) / seeds_df:
+            parts = Parts(
+                0.0, estimate, 1 + rest, 1.0, seeds_df, 199, seeds_df + 1, n_groups=200, n_videos=200
+            )
+            half = effect(parts).high
+            covered.append(2 * stats.norm.cdf(half / math.sqrt(seeds + rest)) - 1)
+        assert 0.944 < np.mean(covered) < 0.985, (seeds, rest)
 
 
 def test_unequal_groups_have_the_variance_and_degrees_of_freedom_of_bell_and_mccaffrey() -> None:
