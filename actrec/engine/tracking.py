@@ -38,7 +38,7 @@ from actrec.study.plan import Trial
 HISTORY = "history"  # of a Tune result: a mapping for each of its epochs, ``epoch`` and metrics by name
 DRAIN_S = 60.0  # that the end of a sweep waits for what is still to be sent
 LONGEST = 250  # characters of a hyperparameter: MLflow's older servers take no more
-URI, PROJECT = "MLFLOW_TRACKING_URI", "WANDB_PROJECT_NAME"
+URI, PROJECT, MODE = "MLFLOW_TRACKING_URI", "WANDB_PROJECT_NAME", "WANDB_MODE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,9 @@ def _wandb(study: str, folder: Path) -> LoggerCallback:
     from ray.air.integrations.wandb import WandbLoggerCallback
 
     project = os.environ.get(PROJECT, study)
-    # A trial that goes on after a kill is the same run; its files go into its own folder.
-    logger = WandbLoggerCallback(project, group=study, upload_timeout=int(DRAIN_S), resume="allow")
+    # A trial that goes on after a kill is the same run. The mode is given on: what sends is another process.
+    given: dict[str, Any] = {"resume": "allow", "mode": os.environ.get(MODE)}
+    logger = WandbLoggerCallback(project, group=study, upload_timeout=int(DRAIN_S), **given)
     logger.setup()  # type: ignore[no-untyped-call]
     return logger
 

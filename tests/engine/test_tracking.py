@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray import tune
 from tensorboardX.proto.event_pb2 import Event
 
 from actrec.engine import tracking
@@ -74,18 +75,18 @@ def drive(
     name: str, trials: dict[str, Trial], folder: Path, say: Callable[[str], None] = pytest.fail
 ) -> list[Trial]:
     """Four trials: whole, going on from a checkpoint, failed, and stopped with the sweep."""
-    tune = Tune(callbacks([name], "small", folder, trials, say))
+    driver = Tune(callbacks([name], "small", folder, trials, say))
     whole, resumed, failed, stopped = trials.values()
     for trial in trials.values():
-        tune.start(trial)
-    tune.result(whole, **{HISTORY: history(1, 2), RESULT: None})
-    tune.result(whole, **{HISTORY: history(3), RESULT: DONE})
-    tune.result(resumed, **{HISTORY: history(3), RESULT: DONE})
-    tune.result(failed, **{HISTORY: history(1), RESULT: None})
-    tune.result(failed, **{FAILURE: Failure("diverged: the loss is nan")})
-    tune.result(stopped, **{HISTORY: history(1), RESULT: None})
-    tune.result(whole, **{HISTORY: history(1), RESULT: None})  # run again after its end: counts once
-    tune.end()
+        driver.start(trial)
+    driver.result(whole, **{HISTORY: history(1, 2), RESULT: None})
+    driver.result(whole, **{HISTORY: history(3), RESULT: DONE})
+    driver.result(resumed, **{HISTORY: history(3), RESULT: DONE})
+    driver.result(failed, **{HISTORY: history(1), RESULT: None})
+    driver.result(failed, **{FAILURE: Failure("diverged: the loss is nan")})
+    driver.result(stopped, **{HISTORY: history(1), RESULT: None})
+    driver.result(whole, **{HISTORY: history(1), RESULT: None})  # run again after its end: counts once
+    driver.end()
     return [whole, resumed, failed, stopped]
 
 
@@ -133,7 +134,7 @@ def test_tensorboard_opens_them_with_their_hyperparameters(trials: dict[str, Tri
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_mlflow_has_a_run_a_trial(
+def test_mlflow_has_a_run_a_trial_in_the_folder_or_where_its_variable_says(
     trials: dict[str, Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mlflow = pytest.importorskip("mlflow", reason="needs mlflow (actrec[tracking])")
@@ -142,10 +143,11 @@ def test_mlflow_has_a_run_a_trial(
     folder = tmp_path / "study"
     folder.mkdir()
     whole, resumed, failed, stopped = drive("mlflow", trials, folder)
-    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert "MLFLOW_TRACKING_URI" not in os.environ  # or the next study would go there too
     assert [path.name for path in tmp_path.iterdir()] == ["study"]
     assert [path.name for path in folder.iterdir()] == ["mlflow.db"]
-    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("small")
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     assert {name: run.info.status for name, run in runs.items()} == {
@@ -162,18 +164,67 @@ def test_mlflow_has_a_run_a_trial(
     told = client.get_metric_history(run.info.run_id, "val/top1")
     assert sorted((point.step, point.value) for point in told) == [(1, 0.25), (2, 0.5), (3, 0.75)]
 
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    drive("mlflow", trials, tmp_path / "another")
+    assert os.environ["MLFLOW_TRACKING_URI"] == uri
+    assert len(client.search_runs([experiment.experiment_id])) == 2 * len(runs)
+    assert not (tmp_path / "another").exists()
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_mlflow_goes_where_its_variable_says(
+
+class Stub(tune.Trainable):
+    """Two steps: an epoch, then two more and the end."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._steps = 0
+
+    def step(self) -> dict[str, Any]:
+        self._steps += 1
+        if self._steps == 1:
+            return {"done": False, HISTORY: history(1), RESULT: None}
+        return {"done": True, HISTORY: history(2, 3), RESULT: DONE}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing."""
+
+
+def sweep(name: str, trials: dict[str, Trial], folder: Path) -> None:
+    """One trial, by Tune itself."""
+    first = next(iter(trials))
+    tune.Tuner(
+        Stub,
+        param_space={"trial": tune.grid_search([first])},
+        run_config=tune.RunConfig(
+            storage_path=str(folder / "scratch"),
+            callbacks=callbacks([name], "small", folder, trials, pytest.fail),
+            verbose=0,
+        ),
+    ).fit()
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_tune_feeds_a_tracker(trials: dict[str, Trial], tmp_path: Path) -> None:
+    sweep("tensorboard", trials, tmp_path)
+    found = list(scalars(tmp_path / "tensorboard" / next(iter(trials))))
+    assert [(step, value) for tag, step, value in found if tag.endswith("val/top1")] == [
+        (1, 0.25),
+        (2, 0.5),
+        (3, 0.75),
+    ]
+    assert ("ray/tune/final/test_top1", 3, 0.75) in found
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_weights_and_biases_takes_trials_offline(
     trials: dict[str, Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mlflow = pytest.importorskip("mlflow", reason="needs mlflow (actrec[tracking])")
-    uri = f"sqlite:///{tmp_path / 'elsewhere.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    drive("mlflow", trials, tmp_path / "study")
-    assert os.environ["MLFLOW_TRACKING_URI"] == uri
-    assert mlflow.MlflowClient(uri).get_experiment_by_name("small") is not None
-    assert not (tmp_path / "study").exists()
+    pytest.importorskip("wandb", reason="needs wandb (actrec[wandb])")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    sweep("wandb", trials, tmp_path)
+    first = next(iter(trials))
+    (run,) = (tmp_path / "wandb" / first).rglob(f"run-{first}.wandb")
+    content = run.read_bytes()
+    assert b"final/test_top1" in content
+    assert b"model.dropout" in content
 
 
 def test_hyperparameters_are_flat_and_plain(trials: dict[str, Trial]) -> None:
@@ -200,9 +251,9 @@ def test_one_that_cannot_be_opened_is_left_out_too(trials: dict[str, Trial], tmp
         raise ConnectionError("nobody answers\nat all")
 
     kind = Kind("ray", "none", fail, files=False)
-    tune = Tune([Tracker("far", kind, "small", tmp_path, trials, said.append)])
-    tune.start(next(iter(trials.values())))
-    tune.end()
+    driver = Tune([Tracker("far", kind, "small", tmp_path, trials, said.append)])
+    driver.start(next(iter(trials.values())))
+    driver.end()
     assert said == ["note: far is left out from here on: ConnectionError: nobody answers"]
 
 
@@ -216,11 +267,11 @@ def test_one_that_hangs_does_not_hold_up_the_end(
         free.wait()
         raise ConnectionError
 
-    tune = Tune(
+    driver = Tune(
         [Tracker("far", Kind("ray", "none", hang, files=False), "small", tmp_path, trials, said.append)]
     )
-    tune.start(next(iter(trials.values())))
-    tune.end()
+    driver.start(next(iter(trials.values())))
+    driver.end()
     assert said == ["note: far did not take everything within 0 s: it is left alone"]
     free.set()
 
