@@ -145,7 +145,7 @@ def test_the_readmes_study_runs_as_it_stands(readme: str, tmp_path: Path) -> Non
 def test_the_readmes_flags_are_those_of_a_study(readme: str) -> None:
     table = readme.split("| flag of a study's script")[1].split("\n\n")[0]
     first = " ".join(line.split("|")[1] for line in table.splitlines()[2:])  # the second column is prose
-    parser = (ROOT / "actrec" / "launch.py").read_text()
+    parser = (ROOT / "actrec" / "arguments.py").read_text()
     assert set(re.findall(r"--[a-z-]+", first)) == set(re.findall(r'"(--[a-z-]+)"', parser))
 
 

@@ -28,18 +28,19 @@ class Supply:
         forwards: clips that were sent through shared frozen stages.
         decisions: what was decided on sharing, a sentence each.
         streams: clip sets that are streamed, by their folder.
-        features: trial id → the feature set that it trains on.
+        features: the feature sets that were chosen, by their folders.
     """
 
     display: Display
     forwards: int = 0
     decisions: list[str] = field(default_factory=list)
     streams: Mapping[Path, Stream] = field(default_factory=dict)
-    features: Mapping[str, Path] = field(default_factory=dict)
+    features: set[Path] = field(default_factory=set)
     _sizes: dict[Path, int] = field(default_factory=dict)  # of each clip set, in videos
     _decoded: int = 0
     _undecodable: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     _holds: list[Hold] = field(default_factory=list)
+    _sharing: sharing.Finder = field(default_factory=sharing.Finder)
 
     @property
     def filled(self) -> Filled:
@@ -89,7 +90,7 @@ class Supply:
             DataError: if features cannot be computed or kept.
         """
         wanted = {trial.trial_id for trial in pending}
-        found = sharing.find(trials, keys, "cuda" if allocation.gpus_per_worker else "cpu")
+        found = self._sharing.find(trials, keys, "cuda" if allocation.gpus_per_worker else "cpu")
         found = [one for one in found if not wanted.isdisjoint(trial.trial_id for trial in one.trials)]
         if found and self.streams:
             names = ", ".join(dict.fromkeys(one.name for one in found))
@@ -105,7 +106,15 @@ class Supply:
             done += clips
             self.display.update("clips through frozen stages", done, total)
         self.forwards += done
-        self.features = {trial.trial_id: one.folder for one in chosen for trial in one.trials}
+        self.features |= {one.folder for one in chosen}
+
+    def features_of(self, trial: Trial, key: ClipKey, allocation: Allocation) -> Path | None:
+        """The feature set that a trial trains on, if there is one for it."""
+        if not self.features:
+            return None
+        device: Literal["cpu", "cuda"] = "cuda" if allocation.gpus_per_worker else "cpu"
+        found = self._sharing.find([trial], {trial.trial_id: key}, device)
+        return next((one.folder for one in found if one.folder in self.features), None)
 
     def streamed(self, decoded: int, undecodable: Mapping[str, str]) -> None:
         """Takes note of what streams decoded, and of the videos that did not decode (id → reason)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -22,7 +23,8 @@ from actrec.results.schema import SCHEMA_VERSION
 from actrec.study.factors import Study
 from actrec.study.rounds import Round
 
-PACKAGES = ("actrec", "ray", "torch", "torchvision", "decord", "av", "numpy", "pyarrow", "plotly")
+PLANNED = ("trial_id", "arm", "factor", "level", "seed", "fold", "stage", "number")
+PACKAGES = ("actrec", "ray", "torch", "torchvision", "optuna", "decord", "av", "numpy", "pyarrow", "plotly")
 
 
 def plan_record(study: Study, now: Round, manifest: Manifest) -> dict[str, Any]:
@@ -33,10 +35,8 @@ def plan_record(study: Study, now: Round, manifest: Manifest) -> dict[str, Any]:
         "schema": SCHEMA_VERSION,
         "name": study.name,
         "study": study.to_dict(),
-        "plan": [
-            {name: getattr(trial, name) for name in ("trial_id", "arm", "factor", "level", "seed", "fold")}
-            for trial in now.trials
-        ],
+        "plan": [{name: getattr(trial, name) for name in PLANNED} for trial in now.trials],
+        "search": None if now.search is None else dataclasses.asdict(now.search),
         "path": list(now.path),
         "looks": now.looks,
         "manifest": {

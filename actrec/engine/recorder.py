@@ -21,6 +21,7 @@ from actrec.results.ledger import Ledger
 from actrec.results.schema import FAILED, OK
 from actrec.study.designs import PLACEBO
 from actrec.study.plan import Trial
+from actrec.study.stages import ABLATE
 
 SWEEP_S = 1.0
 LOST_IN_A_ROW = 5  # then it is not bad luck, and every further trial would fail alike
@@ -28,6 +29,8 @@ LOST_IN_A_ROW = 5  # then it is not bad luck, and every further trial would fail
 
 class Recorder(tune.Callback):
     """Writes rows, shows progress and watches over the sweep. Lives in the driver, which alone writes tables.
+
+    ``ended`` is told of every row once it is in the ledger, with the rows of its ``epochs``.
 
     Arms whose fingerprints are equal («did the knob take effect?») are told at once; the statistics and the
     report say so too.
@@ -48,6 +51,7 @@ class Recorder(tune.Callback):
         progress: TrialProgress,
         registry: ActorHandle[Any] | None,
         say: Callable[[str], None],
+        ended: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> None:
         self._ledger, self._station, self._trials = ledger, station, trials
         self._conditions = conditions
@@ -56,7 +60,7 @@ class Recorder(tune.Callback):
         self._recorded: set[str] = set()
         self._seen = _fingerprints(ledger, trials)
         self._told: set[str] = set()
-        self._say = say
+        self._say, self._ended = say, ended
         self._swept = 0.0
         self._lost = 0  # workers in a row, without an epoch by anyone
         self.problem: ActrecError | None = None
@@ -70,7 +74,7 @@ class Recorder(tune.Callback):
         if ours.trial_id in self._recorded:
             return
         self._started.setdefault(ours.trial_id, datetime.now(UTC))
-        self._progress.started(ours.trial_id)
+        self._progress.started(ours.trial_id, ours.spec.optim.epochs)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -135,6 +139,8 @@ class Recorder(tune.Callback):
             "level": trial.level,
             "seed": trial.seed,
             "fold": trial.fold,
+            "stage": trial.stage,
+            "number": trial.number,
             "started": self._started.get(trial.trial_id, now),
             "ended": now,
             "spec": json.dumps(trial.spec.to_dict(), sort_keys=True),
@@ -147,9 +153,12 @@ class Recorder(tune.Callback):
             if done is not None and done.embeddings:
                 embeddings.write(self._ledger.folder, trial.trial_id, done.embeddings, self._say)
             shutil.rmtree(self._station.checkpoint(trial.trial_id), ignore_errors=True)
+            self._ended(row | {"epochs": done.epochs if done else ()})
         except ActrecError as error:
             self.problem = error
-        if done is not None and trial.arm != PLACEBO:  # which is meant to do what the baseline does
+        if (
+            done is not None and trial.stage in ("", ABLATE) and trial.arm != PLACEBO
+        ):  # which is meant to do what the baseline does
             other = self._seen.setdefault((trial.seed, str(row["fingerprint"])), trial.arm)
             if other != trial.arm and trial.arm not in self._told:
                 self._told.add(trial.arm)
@@ -184,5 +193,8 @@ def _fingerprints(ledger: Ledger, trials: Mapping[str, Trial]) -> dict[tuple[int
     return {
         (row["seed"], row["fingerprint"]): row["arm"]
         for row in rows
-        if row["status"] == OK and row["trial_id"] in trials and row["arm"] != PLACEBO
+        if row["status"] == OK
+        and row["trial_id"] in trials
+        and trials[row["trial_id"]].stage in ("", ABLATE)
+        and row["arm"] != PLACEBO
     }

@@ -65,28 +65,35 @@ class Sharing:
         return 4 * prod(self.prefix.row_shape) * self.rows
 
 
-def find(
-    trials: Sequence[Trial], keys: Mapping[str, ClipKey], device: Literal["cpu", "cuda"]
-) -> list[Sharing]:
-    """The frozen prefixes of a plan. Builds each distinct model once, as its trials will."""
-    prefixes: dict[tuple[Any, ...], Prefix | None] = {}
-    found: dict[Path, tuple[Prefix, list[Trial]]] = {}
-    for trial in trials:
-        spec, key = trial.spec, keys[trial.trial_id]
-        classes = len(key.manifest.class_names)
+class Finder:
+    """Finds the frozen prefixes of trials. Builds each distinct model once, as its trials will."""
+
+    def __init__(self) -> None:
+        self._prefixes: dict[tuple[Any, ...], Prefix | None] = {}
+
+    def find(
+        self, trials: Sequence[Trial], keys: Mapping[str, ClipKey], device: Literal["cpu", "cuda"]
+    ) -> list[Sharing]:
+        """Which trials have which prefix in common, on which clips."""
+        found: dict[Path, tuple[Prefix, list[Trial]]] = {}
+        for trial in trials:
+            spec, key = trial.spec, keys[trial.trial_id]
+            if prefix := self._prefix(spec, len(key.manifest.class_names)):
+                arithmetic = [device, spec.optim.amp if device == "cuda" else "off"]
+                about = json.dumps([featureset.FORMAT, prefix.key, key.folder.name, *arithmetic])
+                folder = cache_root() / "features" / hashlib.sha256(about.encode()).hexdigest()[:16]
+                found.setdefault(folder, (prefix, []))[1].append(trial)
+        return [
+            Sharing(folder, keys[own[0].trial_id].folder, prefix, tuple(own))
+            for folder, (prefix, own) in found.items()
+        ]
+
+    def _prefix(self, spec: TrialSpec, classes: int) -> Prefix | None:
         # All that a prefix is made from, the precision of its arithmetic included.
         same = (spec.model, spec.freeze, spec.augment, spec.clip, spec.seed, spec.optim.amp, classes)
-        if same not in prefixes:
-            prefixes[same] = _prefix(spec, classes)
-        if prefix := prefixes[same]:
-            arithmetic = [device, spec.optim.amp if device == "cuda" else "off"]
-            about = json.dumps([featureset.FORMAT, prefix.key, key.folder.name, *arithmetic])
-            folder = cache_root() / "features" / hashlib.sha256(about.encode()).hexdigest()[:16]
-            found.setdefault(folder, (prefix, []))[1].append(trial)
-    return [
-        Sharing(folder, keys[own[0].trial_id].folder, prefix, tuple(own))
-        for folder, (prefix, own) in found.items()
-    ]
+        if same not in self._prefixes:
+            self._prefixes[same] = _prefix(spec, classes)
+        return self._prefixes[same]
 
 
 def _prefix(spec: TrialSpec, classes: int) -> Prefix | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -16,11 +16,11 @@ from ray import tune
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.schedulers import FIFOScheduler
 
-from actrec.engine.cache import ClipKey
 from actrec.engine.placement import SUPERVISOR_CPUS, Allocation
 from actrec.engine.progress import Display, TrialProgress
 from actrec.engine.recorder import Recorder, StopOnProblem
 from actrec.engine.registry import GroupRegistry
+from actrec.engine.search import Feeder, Growing
 from actrec.engine.stream import Stream
 from actrec.engine.trainable import Settings, WarmTrial
 from actrec.engine.worker import RunEpoch, Station
@@ -81,51 +81,57 @@ class Sweep:
     def run(
         self,
         trials: Sequence[Trial],
-        keys: Mapping[str, ClipKey],
-        streams: Mapping[Path, Stream],
-        features: Mapping[str, Path],
+        command: Callable[[Trial], RunEpoch],
         *,
-        already: int,
-        embedded: Collection[str] = (),
+        planned: int,
+        streams: Mapping[Path, Stream],
+        growing: Growing | None = None,
     ) -> Recorder:
-        """Trains ``trials``; ``already`` others of the study are done. ``features``: see :class:`RunEpoch`.
-        ``embedded`` are the ids of those that leave embeddings; none does from a stream, where a second look
-        at the test videos decodes them again.
+        """Trains ``trials``, of ``planned`` in all; the others are done, or come from ``growing``.
+
+        Args:
+            command: what a worker is told of a trial.
+            growing: a search that proposes further trials as others end.
 
         Raises:
             LedgerError, WorkerLostError: what ended the sweep early.
+            StudyError: if a search proposed what is no trial.
             KeyboardInterrupt: after Ctrl-C, once Tune has stopped.
         """
         station = Station(self.folder, self.token, self.allocation.threads, self.checkpoint_s, self.modes)
         grouped = self.allocation.workers > 1
         registry: Any = ray.remote(GroupRegistry).options(num_cpus=0).remote() if grouped else None
-        epochs = {trial.trial_id: trial.spec.optim.epochs for trial in trials}
-        progress = TrialProgress(self.display, planned=already + len(trials), already=already, epochs=epochs)
         by_id = {trial.trial_id: trial for trial in trials}
+        already = planned - (growing.left if growing else len(trials))
+        epochs = {trial.trial_id: trial.spec.optim.epochs for trial in trials}
+        progress = TrialProgress(self.display, planned=planned, already=already, epochs=epochs)
         recorder = Recorder(
-            self.ledger, station, by_id, asdict(self.conditions), progress, registry, self.display.say
+            self.ledger,
+            station,
+            by_id,
+            asdict(self.conditions),
+            progress,
+            registry,
+            self.display.say,
+            ended=growing.ended if growing else lambda row: None,
         )
-        commands = {
-            trial.trial_id: RunEpoch(
-                trial.trial_id,
-                trial.spec.to_dict(),
-                keys[trial.trial_id].folder,
-                keys[trial.trial_id].manifest.class_names,
-                keys[trial.trial_id].splits,
-                features.get(trial.trial_id),
-                embed=trial.trial_id in embedded and not streams,
-            )
-            for trial in trials
-        }
+
+        def config(trial: Trial) -> dict[str, Any]:
+            by_id[trial.trial_id] = trial
+            return {"trial": trial.trial_id, "command": command(trial)}
+
+        feeder = Feeder(growing.proposals, config, self.allocation.concurrent) if growing else None
+        commands = {} if growing else {trial.trial_id: command(trial) for trial in trials}
         with self._scratch() as scratch, interrupts():
             settings = Settings(self.study, commands, station, self.allocation, scratch, registry, streams)
-            self._tuner(settings, list(by_id), recorder, scratch).fit()
+            self._tuner(settings, feeder or list(by_id), recorder, scratch).fit()
         recorder.check()
         return recorder
 
     def _tuner(
-        self, settings: Settings, trial_ids: list[str], recorder: Recorder, scratch: Path
+        self, settings: Settings, source: Feeder | list[str], recorder: Recorder, scratch: Path
     ) -> tune.Tuner:
+        """Of the trials of a search, or of those with the given ids."""
         grouped = self.allocation.workers > 1
         # The workers of a group have a placement group of their own, which Ray Train makes.
         bundle = {"CPU": SUPERVISOR_CPUS if grouped else self.allocation.cpus_per_worker}
@@ -134,12 +140,15 @@ class Sweep:
         # As a part of the class: with_parameters would leave it in the object store for as long as the
         # driver lives.
         bound = type("BoundTrial", (WarmTrial,), {"settings": settings})
+        feeder, ids = (source, []) if isinstance(source, Feeder) else (None, source)
         return tune.Tuner(
             tune.with_resources(bound, PlacementGroupFactory([bundle])),
-            param_space={"trial": tune.grid_search(trial_ids)},
+            param_space={} if feeder else {"trial": tune.grid_search(ids)},
             tune_config=tune.TuneConfig(
                 reuse_actors=True,
-                max_concurrent_trials=self.allocation.concurrent,
+                search_alg=feeder,
+                num_samples=feeder.left if feeder else 1,
+                max_concurrent_trials=None if feeder else self.allocation.concurrent,
                 scheduler=_NoTheft(),  # type: ignore[no-untyped-call]
                 trial_name_creator=lambda trial: trial.config["trial"],
                 trial_dirname_creator=lambda trial: trial.config["trial"],

@@ -32,7 +32,8 @@ RESULT, FAILURE, UNDECODABLE = "actrec_result", "actrec_failure", "actrec_undeco
 class Settings:
     """What every trial of a study shares. Travels to each actor once.
 
-    ``commands`` has every trial's, by its id: Tune itself is given the ids alone.
+    ``commands`` has every trial's, by its id: Tune itself is given the ids alone. Those of a search are not
+    known yet: they come with each trial, in its configuration.
     ``streams`` has the clip sets that are streamed, by their folder; where it is empty, clips come from the
     cache.
     """
@@ -92,7 +93,7 @@ class WarmTrial(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         settings = self.settings
         self._commands = settings.commands
-        self._trial_id: str = config["trial"]
+        self._command = self._commanded(config)
         streams = settings.streams.values()
         workers = settings.allocation.workers
         context = ray.get_runtime_context()
@@ -108,12 +109,16 @@ class WarmTrial(tune.Trainable):
         self._fleet.start()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._trial_id = new_config["trial"]
+        self._command = self._commanded(new_config)
         return True
+
+    def _commanded(self, config: dict[str, Any]) -> RunEpoch:
+        command: RunEpoch = config.get("command") or self._commands[config["trial"]]
+        return command
 
     def step(self) -> dict[str, Any]:
         """Trains epochs for about ``STEP_S`` seconds, or to the trial's end."""
-        command, until = self._commands[self._trial_id], time.monotonic() + STEP_S
+        command, until = self._command, time.monotonic() + STEP_S
         clips: list[int] = []
         decoded, undecodable = 0, dict[str, str]()
         while True:

@@ -24,8 +24,10 @@ from actrec.study.rounds import Look, Round
 def write(folder: Path, study: Study, now: Round, ledger: Ledger) -> list[dict[str, Any]]:
     """Writes both tables; returns the rows of the planned trials that are done."""
     rows = _rows(ledger, now.trials)
-    outcomes = _outcomes(ledger, rows)
-    judged = _judge(study, now.arms, rows, outcomes, now.looks)
+    compared = {trial.trial_id for trial in now.compared}
+    of_arms = [row for row in rows if row["trial_id"] in compared]
+    outcomes = _outcomes(ledger, of_arms)
+    judged = _judge(study, now.arms, of_arms, outcomes, now.looks) if now.arms else []
     parquet.replace(
         folder / "effects.parquet", table("effects", [dataclasses.asdict(effect) for effect in judged])
     )

@@ -17,6 +17,7 @@ from actrec.study.designs import Arm, explain, show
 from actrec.study.factors import Study, diff
 from actrec.study.greedy import ADAPTIVE, most_arms
 from actrec.study.race import schedule
+from actrec.study.search import Search
 from actrec.training.freeze import apply, rules
 
 
@@ -163,6 +164,8 @@ def cost(trials: Sequence[Trial], videos: Mapping[str, int]) -> Cost:
 
 def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -> str:
     """The plan as text for ``--dry-run``: a line an arm with what it changes, then the totals."""
+    if study.search is not None:
+        return "\n".join(_search(study, study.search, trials, videos))
     first = {trial.arm: trial.spec for trial in reversed(trials)}  # of each arm, its first seed
     reference = first[study.arms[0].name]
     rows = [("arm", "what changes from the baseline")]
@@ -191,6 +194,32 @@ def describe(study: Study, trials: Sequence[Trial], videos: Mapping[str, int]) -
             f"{most}{total.clips_trained:,} clips to train on, over all trials and epochs",
         ]
     )
+
+
+def _search(study: Study, search: Search, trials: Sequence[Trial], videos: Mapping[str, int]) -> list[str]:
+    """A search, and what follows it."""
+    width = max(map(len, search.space))
+    space = [f"{path:<{width}}  {dimension}" for path, dimension in search.space.items()]
+    at_most = "" if search.size is None else f", of {search.size:,} that there are"
+    lines = [
+        f"study {study.name}: a search, judged by validation top-1; its result, by test {study.metric}",
+        "",
+        *space,
+        "",
+        f"1. search: {search.trials:,} trials{at_most}, proposed by {search.sampler}, the first is the base; "
+        f"at most {search.parallel} side by side; early stopping: {search.stopping}",
+    ]
+    most = search.trials
+    if search.confirm:
+        confirmed, ablated = search.confirm + 1, len(search.space) + 2 + study.placebo
+        lines += [
+            f"2. confirm: the best {search.confirm} and the base × {search.confirm_seeds} fresh seeds",
+            f"3. ablate around the winner: at most {ablated} arms × {len(study.seeds)} seeds, fresh again",
+        ]
+        most += confirmed * search.confirm_seeds + ablated * len(study.seeds)
+    epochs = max(trial.spec.optim.epochs for trial in trials)
+    clips = most * epochs * videos.get("train", 0)
+    return [*lines, "", f"at most {most:,} trials, about {clips:,} clips to train on"]
 
 
 def _rounds(study: Study) -> list[str]:

@@ -103,7 +103,7 @@ class Proposals:
     @property
     def done(self) -> bool:
         """Every trial has ended."""
-        return self._complete and len(self.ended) >= len(self.trials)
+        return self.complete and len(self.ended) >= len(self.trials)
 
     @property
     def pending(self) -> list[Trial]:
@@ -122,11 +122,12 @@ class Proposals:
         if not self.trials and all(number in self.ended for number in range(self.search.trials)):
             # Nothing is left to ask for.
             self.trials = [self._trial(n, self.ended[n].spec) for n in range(self.search.trials)]
-        while not self._complete and self._may_ask(len(self.trials)):
+        while not self.complete and self._may_ask(len(self.trials)):
             self._ask(len(self.trials))
 
     @property
-    def _complete(self) -> bool:
+    def complete(self) -> bool:
+        """Every trial is known."""
         return self.exhausted or len(self.trials) == self.search.trials
 
     def _may_ask(self, number: int) -> bool:
@@ -169,7 +170,7 @@ class Proposals:
             asked = study.ask()
             try:
                 spec = suggest(self.search.space, self.study.base, asked)
-                return asked, _whole(self.study, spec)
+                return asked, searched(self.study, spec)
             except SpecError as error:
                 values = ", ".join(f"{path}={value}" for path, value in asked.params.items())
                 raise StudyError(
@@ -202,7 +203,7 @@ class Proposals:
             study.add_trial(
                 optuna.create_trial(params=dict(known.params), distributions=of_it, values=known.values)
             )
-        first = params(self.search.space, _whole(self.study, self.study.base))
+        first = params(self.search.space, searched(self.study, self.study.base))
         assert first is not None  # the study checked it
         study.enqueue_trial(first)
         return study
@@ -233,8 +234,8 @@ def frozen(space: Mapping[str, Any], ended: Ended) -> optuna.trial.FrozenTrial:
     )
 
 
-def _whole(study: Study, spec: TrialSpec) -> TrialSpec:
-    """With the model's defaults filled in, and the budget and the seed of a search."""
+def searched(study: Study, spec: TrialSpec) -> TrialSpec:
+    """A trial as a search runs it: with the model's defaults filled in, and its own budget and seed."""
     assert study.search is not None
     changes: dict[str, Any] = {"model": resolve(spec.model), "seed": study.seeds[0]}
     if study.search.epochs:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from optuna import samplers
 from optuna.exceptions import ExperimentalWarning
@@ -17,7 +17,10 @@ from actrec.errors import StudyError
 from actrec.fields import Between, conform, unknown
 from actrec.study import space as spaces
 from actrec.study.early import STOPPING
-from actrec.study.space import Float, Int, Space
+from actrec.study.space import Categorical, Dimension, Float, Int, Space
+
+if TYPE_CHECKING:
+    from actrec.study.factors import Factor
 
 # What a search can go for: a column of the ledger's trials, and which way it is better.
 OBJECTIVES = {
@@ -192,6 +195,15 @@ class Search:
             return cls(**{**values, "space": spaces.from_dict(values["space"]), "known": known})
         except (KeyError, TypeError, AttributeError) as error:
             raise StudyError(f"not a search: {error}") from None
+
+
+def space_of(factors: Iterable[Factor]) -> dict[str, Dimension]:
+    """Every combination of the baselines and levels of a study's factors, as a space.
+
+    Raises:
+        StudyError: on a level that is a whole part without a preset's name.
+    """
+    return {factor.path: Categorical((factor.baseline, *factor.levels)) for factor in factors}
 
 
 _TYPES: dict[str, Any] = {

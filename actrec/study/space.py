@@ -53,6 +53,9 @@ class Categorical:
     choices: tuple[Scalar, ...]
     when: When | None = None
 
+    def __str__(self) -> str:
+        return f"one of {', '.join(map(str, self.choices))}{_condition(self.when)}"
+
     @property
     def distribution(self) -> BaseDistribution:
         return CategoricalDistribution(self.choices)
@@ -68,6 +71,9 @@ class Int:
     step: int = 1
     log: bool = False
     when: When | None = None
+
+    def __str__(self) -> str:
+        return _range(self)
 
     @property
     def distribution(self) -> BaseDistribution:
@@ -85,6 +91,9 @@ class Float:
     log: bool = False
     when: When | None = None
 
+    def __str__(self) -> str:
+        return _range(self)
+
     @property
     def distribution(self) -> BaseDistribution:
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
@@ -93,6 +102,17 @@ class Float:
 Dimension = Categorical | Int | Float
 Space = Mapping[str, Dimension]
 KINDS: dict[str, type[Dimension]] = {"categorical": Categorical, "int": Int, "float": Float}
+
+
+def _range(dimension: Int | Float) -> str:
+    kind = "an integer" if isinstance(dimension, Int) else "a number"
+    step = f" in steps of {dimension.step:g}" if dimension.step not in (None, 1) else ""
+    scale = ", evenly in logarithm" if dimension.log else ""
+    return f"{kind} from {dimension.low:g} to {dimension.high:g}{step}{scale}{_condition(dimension.when)}"
+
+
+def _condition(when: When | None) -> str:
+    return "" if when is None else f", where {when.path} is {' or '.join(map(str, when.values))}"
 
 
 def check(space: Space, base: TrialSpec, reserved: Mapping[str, str]) -> dict[str, Dimension]:

@@ -8,6 +8,7 @@ what made a trial look good by chance is gone twice over when it is measured.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from actrec.spec import TrialSpec, get, override, trial_id
 from actrec.study.designs import PLACEBO, REFERENCE, Arm, arms
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
-from actrec.study.proposals import SEARCH, Ended
-from actrec.study.space import active, level
+from actrec.study.proposals import SEARCH, Ended, searched
+from actrec.study.space import active, combinations, level
 
 CONFIRM, ABLATE = "confirm", "ablate"
 STAGES = (SEARCH, CONFIRM, ABLATE)
@@ -41,6 +42,33 @@ class Progress:
     exhausted: bool = False
     candidates: tuple[int, ...] = ()
     winner: int | None = None
+
+
+def representatives(study: Study) -> list[Trial]:
+    """A trial for every way of reading videos that a search can propose."""
+    return _possible(study, ("data", "clip"))
+
+
+def expected(study: Study) -> list[Trial]:
+    """As many trials as a search has, spread over what it can propose, as far as that can be counted. For
+    what is decided on before it is known what it will propose."""
+    assert study.search is not None
+    possible = _possible(study, ("data", "clip", "augment", "model", "freeze"))
+    return [
+        dataclasses.replace(trial, trial_id=f"{trial.trial_id}-{number}")
+        for number, trial in zip(range(study.search.trials), itertools.cycle(possible), strict=False)
+    ]
+
+
+def _possible(study: Study, parts: Sequence[str]) -> list[Trial]:
+    """A trial for every combination in some parts of the specification; the base, if there are too many."""
+    assert study.search is not None
+    specs = combinations(study.search.space, study.base, parts) or [study.base]
+    wholes = {trial_id(whole): whole for whole in (searched(study, spec) for spec in specs)}
+    return [
+        Trial(key, arm="", factor=SEARCH, level="", seed=spec.seed, spec=spec, stage=SEARCH)
+        for key, spec in wholes.items()
+    ]
 
 
 def candidates(study: Study, ended: Mapping[int, Ended]) -> list[int]:

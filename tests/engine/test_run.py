@@ -91,7 +91,7 @@ def test_a_study_is_recorded_whole_and_a_second_launch_does_nothing(
     # Trials that are compared are trained alike.
     more = small_study(WEIGHTS, IDLE, BROKEN, seeds=(0, 1, 2), placebo=True)
     with pytest.raises(StudyError, match=r"trained with 1 worker.*from the cache, now .* 2 worker.* --fresh"):
-        launch(more, workers=2)
+        launch(more, workers=2, extend=True)
     assert rows(first.out) == before
 
     # Nothing is deleted by --fresh; nothing is decoded again; and the values are the same to the last bit.

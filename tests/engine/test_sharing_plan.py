@@ -60,7 +60,7 @@ def test_trials_with_the_same_prefix_on_the_same_clips_share(
         freeze=HEAD_ONLY,
     )
     trials, keys = planned(study)
-    found = sharing.find(trials, keys, "cpu")
+    found = sharing.Finder().find(trials, keys, "cpu")
     groups = {frozenset((trial.arm, trial.seed) for trial in one.trials) for one in found}
     first_k = next(trial.arm for trial in trials if trial.arm.startswith("freeze"))
     assert groups == {
@@ -72,7 +72,7 @@ def test_trials_with_the_same_prefix_on_the_same_clips_share(
         )
     }
     # A GPU rounds otherwise: its features are others.
-    assert sharing.find(trials, keys, "cuda")[0].folder != found[0].folder
+    assert sharing.Finder().find(trials, keys, "cuda")[0].folder != found[0].folder
 
 
 def test_trials_of_another_precision_have_features_of_their_own(
@@ -80,11 +80,11 @@ def test_trials_of_another_precision_have_features_of_their_own(
 ) -> None:
     precision = Factor("optim.amp", levels=("auto",), baseline="off")
     trials, keys = planned(small_study(precision, freeze=HEAD_ONLY))
-    full, half = sharing.find(trials, keys, "cuda")
+    full, half = sharing.Finder().find(trials, keys, "cuda")
     assert full.folder != half.folder
     # The features are computed as this specification says.
     assert [one.prefix.spec.optim.amp for one in (full, half)] == ["off", "auto"]
-    assert len(sharing.find(trials, keys, "cpu")) == 1  # where the knob turns nothing
+    assert len(sharing.Finder().find(trials, keys, "cpu")) == 1  # where the knob turns nothing
 
 
 def test_what_one_epoch_would_compute_anyway_is_not_shared(
@@ -92,7 +92,7 @@ def test_what_one_epoch_would_compute_anyway_is_not_shared(
 ) -> None:
     monkeypatch.setattr(sharing, "START_FLOP", 0.0)
     trials, keys = planned(small_study(freeze__strategy="head_only", optim__epochs=1))
-    chosen, lines = sharing.decide(sharing.find(trials, keys, "cpu"), keys)
+    chosen, lines = sharing.decide(sharing.Finder().find(trials, keys, "cpu"), keys)
     assert chosen == []
     name = "the first 4 stages of frame_transformer"
     assert lines == [f"not shared: {name}, which would save at most 0 TFLOP; to start is worth 0"]
@@ -105,7 +105,7 @@ def test_what_saves_less_than_it_takes_to_start_is_not_shared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trials, keys = planned(small_study(seeds=(0, 1), freeze__strategy="backbone"))  # of 2 epochs
-    found = sharing.find(trials, keys, "cpu")
+    found = sharing.Finder().find(trials, keys, "cpu")
     chosen, lines = sharing.decide(found, keys)
     assert chosen == []
     assert len(lines) == 1, "one for both seeds"
@@ -128,7 +128,7 @@ def test_the_line_says_what_sharing_saves_and_the_cache_has_the_last_word(
 ) -> None:
     monkeypatch.setattr(sharing, "START_FLOP", 0.0)
     trials, keys = planned(small_study(seeds=(0, 1), freeze__strategy="backbone"))  # of 2 epochs
-    found = sharing.find(trials, keys, "cpu")
+    found = sharing.Finder().find(trials, keys, "cpu")
     chosen, lines = sharing.decide(found, keys)
     train, val, test = counts(manifest)
     assert chosen == found

@@ -1,0 +1,289 @@
+"""One launch of a study: round after round, from what is there to what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from actrec.data.manifest import Manifest
+from actrec.engine import cache, embeddings, thumbnails, verdicts
+from actrec.engine.cache import ClipKey, Filled
+from actrec.engine.cluster import Cluster, check_shared
+from actrec.engine.folder import read_record
+from actrec.engine.options import RunOptions
+from actrec.engine.placement import Allocation, allocate
+from actrec.engine.prepare import Feed, Supply, choose_feed
+from actrec.engine.progress import Display
+from actrec.engine.provenance import hardware, joined_record, launch_record, plan_record, run_record
+from actrec.engine.search import Growing, Storage, with_history
+from actrec.engine.sweep import Conditions, Sweep
+from actrec.engine.verdicts import look
+from actrec.engine.worker import RunEpoch
+from actrec.errors import ActrecError, EngineError, PlacementError, StudyError
+from actrec.results.files import write_json
+from actrec.results.ledger import Ledger
+from actrec.results.schema import FAILED, OK, PRUNED, TABLES
+from actrec.spec import ClipSpec, DataSpec
+from actrec.study import rounds
+from actrec.study.factors import Study
+from actrec.study.plan import Trial
+from actrec.study.proposals import SEARCH
+from actrec.study.search import OBJECTIVES
+from actrec.study.stages import expected, representatives
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to: trials planned, and in the ledger as ok, failed and pruned; what was decoded now,
+    and how many clips were sent through shared frozen stages now."""
+
+    planned: int
+    ok: int
+    failed: int
+    filled: Filled
+    prefix_forwards: int = 0
+    pruned: int = 0
+
+    @property
+    def missing(self) -> int:
+        return self.planned - self.ok - self.failed - self.pruned
+
+
+@dataclass
+class Launch:
+    """One launch of a study: the pieces that its steps share, and what it has to say of itself."""
+
+    study: Study
+    manifest: Manifest
+    options: RunOptions
+    display: Display
+    ledger: Ledger
+    token: str
+
+    def __post_init__(self) -> None:
+        self._started = time.monotonic()
+        self._supply = Supply(self.display)
+        self._tried: set[str] = set()
+        self._keys: dict[tuple[DataSpec, ClipSpec], ClipKey] = {}
+        self._earlier = read_record(self.options.out)
+        self._record: dict[str, Any] = {}
+
+    def pending(self) -> list[Trial]:
+        """What the plan has still to run, now that some trials have ended."""
+        rows = self._ended()
+        self._now = rounds.current(self.study, rows, look(self.study, self.ledger))
+        if not self.options.only:
+            return list(self._now.pending)
+        ended = {row["trial_id"] for row in rows}
+        return [t for t in wanted_of(self._now.trials, self.options.only) if t.trial_id not in ended]
+
+    def run(self, cluster: Cluster, pending: list[Trial]) -> None:
+        """Runs round after round until nothing is pending."""
+        self._round(cluster, pending)
+        while left := self.pending():
+            if left == pending:
+                raise EngineError(
+                    f"Ray Tune ended with {len(left)} of {len(self._now.trials)} trials not run"
+                )
+            pending = left
+            what = f"next: {self._now.search.stage}" if self._now.search else "next round"
+            self.display.say(f"{what}, {len(pending)} further trials, {len(self._now.trials)} in all")
+            self._round(cluster, pending)
+
+    def conclude(self) -> Outcome:
+        """Folds the ledger, and writes effects, provenance and what the report shows of the videos."""
+        if self._now.growing is not None:  # it was stopped in the middle
+            self._now = dataclasses.replace(self._now, trials=tuple(self._now.growing.trials))
+        trials = self._now.trials
+        self._draw()
+        self._supply.release()
+        self.ledger.compact()
+        rows = verdicts.write(self.options.out, self.study, self._now, self.ledger)
+        self._write_record(ended=True)
+        ok, pruned = (sum(row["status"] == status for row in rows) for status in (OK, PRUNED))
+        failed = len(rows) - ok - pruned
+        return Outcome(len(trials), ok, failed, self._supply.filled, self._supply.forwards, pruned)
+
+    def _draw(self) -> None:
+        """Writes what the report shows of the videos. A machine that cannot read them can still conclude."""
+        try:
+            clips = self._key(self._now.trials[0]).folder
+        except ActrecError as error:
+            self.display.say(f"note: the report lacks pictures of the videos: {error}")
+            return
+        thumbnails.write(
+            self.options.out,
+            self.manifest,
+            clips,
+            say=self.display.say,
+            all_tested=bool(self.study.cv),
+        )
+
+    def _ended(self) -> list[dict[str, Any]]:
+        """The rows of trials that are not to run again."""
+        wanted = {"trial_id", "status", "val_top1", f"val_{self.study.metric}"}
+        if self.study.search is not None:
+            wanted |= {"stage", "number", "spec", *OBJECTIVES}
+        columns = [name for name in TABLES["trials"].names if name in wanted]
+        rows = self.ledger.read("trials", columns=columns).to_pylist()
+        again = self.options.retry_failed
+        rows = [row for row in rows if row["status"] != FAILED or not again or row["trial_id"] in self._tried]
+        return rows if self.study.search is None else self._with_histories(rows)
+
+    def _with_histories(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows of a search with what each of its epochs came to on validation."""
+        searched = {row["trial_id"] for row in rows if row["stage"] == SEARCH}
+        epochs: dict[str, list[dict[str, Any]]] = {}
+        for entry in self.ledger.read("epochs", trial_ids=searched).to_pylist():
+            epochs.setdefault(entry["trial_id"], []).append(entry)
+        return [with_history(row, epochs.get(row["trial_id"], ())) for row in rows]
+
+    def _round(self, cluster: Cluster, pending: Sequence[Trial]) -> None:
+        """Decodes what is missing, computes what is shared, then trains every pending trial."""
+        growing = self._now.growing
+        keys = [self._key(trial) for trial in (representatives(self.study) if growing else pending)]
+        feed = self._feed(keys)
+        allocation = allocate(
+            cluster.nodes,
+            workers=self.options.workers,
+            gpus_per_worker=self.options.gpus_per_worker,
+            max_concurrent=self.options.max_concurrent,
+            trials=growing.search.parallel if growing else len(pending),
+            stream=feed == "stream",
+        )
+        _check_modes(self.options, allocation)
+        conditions = Conditions.of(allocation, self.options.modes, stream=feed == "stream")
+        self._check_conditions(conditions)
+        if not self._record:
+            self.display.say(f"Ray: {cluster}; trials: {allocation}")
+            self._record = run_record()
+            self._record["hardware"] = hardware(cluster.nodes[: cluster.up], str(allocation))
+            check_shared([self.options.out.absolute(), cache.cache_root()])
+        # With the record: a page must not show this plan with another's effects.
+        verdicts.write(self.options.out, self.study, self._now, self.ledger)
+        self._write_record()
+        self._supply.decode(keys, feed)
+        self._write_record()  # so that what was decoded is known, whatever happens next
+        if self.options.share:
+            # What a search will propose is not known: what it can propose stands for it.
+            planned = expected(self.study) if growing else self._now.trials
+            keys_of = {trial.trial_id: self._key(trial) for trial in planned}
+            self._supply.share(planned, planned if growing else pending, keys_of, cluster, allocation)
+            self._write_record()
+        self._train(pending, allocation, conditions)
+
+    def _key(self, trial: Trial) -> ClipKey:
+        """A trial's clip key. Those of all known trials are found at once."""
+        spec = trial.spec
+        if (spec.data, spec.clip) not in self._keys:
+            specs = {(t.spec.data, t.spec.clip): t.spec for t in (*self._now.trials, trial)}
+            new = {reads: one for reads, one in specs.items() if reads not in self._keys}
+            found = cache.clip_keys(self.manifest, new.values(), cache.cache_root())
+            self._keys |= zip(new, found, strict=True)
+        return self._keys[spec.data, spec.clip]
+
+    def _feed(self, keys: Sequence[ClipKey]) -> Feed:
+        if self.options.stream is not None or self.study.cv:
+            return "stream" if self.options.stream else "cache"
+        planned = {trial.trial_id for trial in self._now.trials}
+        rows = self.ledger.read("trials", columns=["feed"], trial_ids=planned).to_pylist()
+        return choose_feed(keys, next((row["feed"] for row in rows if row["feed"]), None), self.display)
+
+    def _check_conditions(self, conditions: Conditions) -> None:
+        """Trials that are compared must be trained alike."""
+        columns = [field.name for field in dataclasses.fields(Conditions)]
+        planned = {trial.trial_id for trial in self._now.trials}
+        for row in self.ledger.read("trials", columns=columns, trial_ids=planned).to_pylist():
+            earlier = Conditions(**{name: row[name] for name in columns})
+            if earlier.contradicts(conditions):
+                raise StudyError(
+                    f"earlier trials of {self.study.name!r} were trained with {earlier}, now it would be "
+                    f"{conditions}: their results cannot be compared; use the same options, or --fresh"
+                )
+
+    def _train(self, pending: Sequence[Trial], allocation: Allocation, conditions: Conditions) -> None:
+        sweep = Sweep(
+            study=self.study.name,
+            folder=self.options.out.absolute(),
+            ledger=self.ledger,
+            token=self.token,
+            allocation=allocation,
+            conditions=conditions,
+            modes=self.options.modes,
+            display=self.display,
+            max_failures=self.options.max_failures,
+            checkpoint_s=self.options.checkpoint_s,
+        )
+        mapped = embeddings.first_seeds(self._now.compared)
+        growing = None
+        if self._now.growing is not None:
+            storage = Storage(self.options.out, self.study, self.display.say)
+            storage.follow(self._now.growing)
+            growing = Growing(self._now.growing, storage, self._write_record)
+        planned = self._now.growing.search.trials if self._now.growing else len(self._now.trials)
+        seen = sweep.run(
+            pending,
+            lambda trial: self._command(trial, embed=trial.trial_id in mapped, allocation=allocation),
+            planned=planned,
+            streams=self._supply.streams,
+            growing=growing,
+        )
+        self._supply.streamed(seen.decoded, seen.undecodable)
+        self._tried |= {trial.trial_id for trial in (growing.proposals.trials if growing else pending)}
+
+    def _command(self, trial: Trial, *, embed: bool, allocation: Allocation) -> RunEpoch:
+        """What a worker is told of a trial. None leaves embeddings from a stream, where a second look at the
+        test videos decodes them again."""
+        key = self._key(trial)
+        return RunEpoch(
+            trial.trial_id,
+            trial.spec.to_dict(),
+            key.folder,
+            key.manifest.class_names,
+            key.splits,
+            self._supply.features_of(trial, key, allocation) if self.options.share else None,
+            embed=embed and not self._supply.streams,
+            cutoffs=dict(trial.cutoffs),
+        )
+
+    def _write_record(self, *, ended: bool = False) -> None:
+        """Writes study.json, with this launch in it if anything runs."""
+        now = self._now
+        if now.growing is not None:
+            now = dataclasses.replace(now, trials=tuple(now.growing.trials))
+        plan_part = plan_record(self.study, now, self.manifest)
+        run_part, launch = dict(self._record), None
+        if run_part:
+            seconds = round(time.monotonic() - self._started, 1)
+            launch = launch_record(run_part["started"], seconds, self.manifest.digest, self._supply.filled)
+            run_part["sharing"] = {
+                "lines": self._supply.decisions,
+                "prefix_forwards": self._supply.forwards,
+            }
+            if ended:
+                run_part["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+        record = joined_record(self._earlier, plan_part, run_part, launch)
+        write_json(self.options.out / "study.json", record)
+
+
+def wanted_of(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
+    """The trials of the plan that are to be run."""
+    planned = {trial.trial_id: trial for trial in trials}
+    for key in only:
+        if key not in planned:
+            raise StudyError(f"no trial {key!r} in this plan: the report lists the {len(planned)} there are")
+    return [planned[key] for key in only] if only else list(trials)
+
+
+def _check_modes(options: RunOptions, allocation: Allocation) -> None:
+    """Torch synchronises batch statistics between GPUs alone."""
+    if options.modes.sync_batchnorm and (allocation.workers < 2 or not allocation.gpus_per_worker):
+        device = "GPU" if allocation.gpus_per_worker else "CPU"
+        raise PlacementError(
+            f"--sync-batchnorm with {allocation.workers} worker(s) a trial, each on a {device}: it needs "
+            "--workers-per-trial of 2 or more, and a GPU for each (torch has none for CPUs)"
+        )
