@@ -135,11 +135,22 @@ def test_a_browser_shows_names_as_text_and_refreshes_itself(
     watch.look()
     expect(page.locator("h1")).to_have_text("2 of 3 trials ok, 1 waiting")
     expect(page).to_have_title(f"2/3 · of {NASTY} · actrec")
+    expect(page.locator("#lost")).to_be_hidden()
     page.get_by_role("link", name="The study's report").click()
     expect(page.locator("#trials")).to_be_visible()
     page.wait_for_function("() => document.querySelector('.canvas').data")
     context.close()
     assert said == []
+
+
+def test_a_page_that_is_left_behind_says_so(folder: Path, browser: Browser) -> None:
+    watch = Watch(folder)
+    page = browser.new_page()
+    with serving(folder, lambda: watch.latest) as url:
+        page.goto(url)
+    expect(page.locator("#lost")).to_be_visible()
+    expect(page.locator("h1")).to_have_text("1 of 3 trials ok, 2 waiting")
+    page.close()
 
 
 def test_a_class_is_text_on_the_report_too(tmp_path: Path, browser: Browser) -> None:

@@ -1,6 +1,7 @@
 // Asks for the study's state every two seconds. What comes is markup that the server has escaped.
 "use strict";
 const live = document.getElementById("live");
+const lost = document.getElementById("lost");
 let shown = "";
 async function refresh() {
   try {
@@ -11,10 +12,9 @@ async function refresh() {
       live.innerHTML = shown = markup;
       document.title = live.firstElementChild.dataset.title;
     }
-    delete document.body.dataset.lost;
-  } catch (error) {
-    document.title = "lost · actrec";
-    document.body.dataset.lost = "";
+    lost.hidden = true;
+  } catch {
+    lost.hidden = false;
   }
   setTimeout(refresh, 2000);
 }

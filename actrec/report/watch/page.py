@@ -11,6 +11,8 @@ from actrec.report.markup import Html, el, render
 from actrec.report.watch.sheets import Sheet, headline, lines, sheets
 from actrec.report.watch.snapshot import Snapshot
 
+MOST = 200  # arms: what comes every two seconds must be small
+LOST = "actrec watch does not answer: it has ended, or its machine cannot be reached."
 STATUS = "status"  # where the script of the page asks for :func:`status`
 
 
@@ -26,7 +28,8 @@ def document(found: Snapshot, *, report: bool) -> str:
         el("style", Html(_asset("page.css"))),
     ]
     body = [
-        el("main", status(found, report=report), id="live"),
+        el("div", status(found, report=report), id="live"),
+        el("main", el("p", LOST, id="lost", class_="banner warn", role="status", hidden=True)),
         el("footer", el("p", "Read from the study's folder every few seconds: ", el("code", "actrec watch"))),
         el("script", Html(_asset("watch.js"))),
     ]
@@ -36,13 +39,17 @@ def document(found: Snapshot, *, report: bool) -> str:
 def status(found: Snapshot, *, report: bool) -> Html:
     """What the page shows, anew at every refresh."""
     link = el("p", el("a", "The study's report", href="index.html")) if report else None
+    kind = "note" if found.state == "running" else "banner"
     return el(
         "div",
-        el("p", f"actrec · {found.name}", class_="kicker"),
-        el("h1", headline(found)),
-        [el("p", line, class_="note" if found.state == "running" else "banner") for line in lines(found)],
-        link,
-        [_section(sheet) for sheet in sheets(found)],
+        el(
+            "header",
+            el("p", f"actrec · {found.name}", class_="kicker"),
+            el("h1", headline(found)),
+            [el("p", line, class_=kind) for line in lines(found)],
+            link,
+        ),
+        el("main", [_section(sheet) for sheet in sheets(found, MOST)]),
         data_title=_title(found),
     )
 
