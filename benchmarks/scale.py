@@ -1,15 +1,15 @@
 """Does it still work with 10,000 trials? Planning, the ledger, resuming and the report, each timed.
 
-    python benchmarks/scale.py                     # about 2 minutes on 2 cores
+    python benchmarks/scale.py                     # about a minute on 2 cores
 
 A study of 201 arms × 50 seeds on the built-in videos. Nothing is trained: the rows that its trials would have
 left are made up, and go through the real code.
 
 Prints one JSON object: seconds to plan (``plan_s``), to append every trial, one by one as they end
 (``append_s``), to resume a driver that was killed with one trial to go (``resume_killed_s``: it plans, finds
-the clip keys, checks 10,000 parts, folds them and judges; all but training), to run the same command again
-when all is done (``resume_done_s``), to read the tables (``read_s``), to write the report (``report_s``);
-its size (``report_mb``), and the peak of this process's memory (``peak_memory_mb``).
+the clip keys, checks and folds 10,000 parts and judges; all but training), to run the same command again when
+all is done (``resume_done_s``), to read the tables (``read_s``), to write the report (``report_s``); its size
+(``report_mb``), and the peak of this process's memory (``peak_memory_mb``).
 """
 
 from __future__ import annotations

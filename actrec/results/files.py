@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,19 +42,3 @@ def move(source: Path, target: Path) -> None:
         files.sync(target.parent)
     except OSError as error:
         raise LedgerError(f"cannot move {source} to {target}: {files.reason(error)}") from error
-
-
-def move_into(folder: Path, sources: Sequence[Path]) -> None:
-    """Moves files and folders that lie beside ``folder`` into it; waits for the disk once, at the end.
-
-    Raises:
-        LedgerError: where it cannot.
-    """
-    try:
-        folder.mkdir(exist_ok=True)
-        for source in sources:
-            os.rename(source, folder / source.name)
-        files.sync(folder)
-        files.sync(folder.parent)
-    except OSError as error:
-        raise LedgerError(f"cannot move results into {folder}: {files.reason(error)}") from error
