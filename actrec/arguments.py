@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from actrec.engine.run import BUILTIN
+from actrec.engine.tracking import TRACKERS
+from actrec.engine.worker import STALL_S
 from actrec.study.early import STOPPING
 from actrec.study.factors import Study
 from actrec.study.race import MAX_SEEDS
@@ -186,6 +188,27 @@ def _how(how: argparse._ArgumentGroup) -> None:
         "--sync-batchnorm",
         action="store_true",
         help="BatchNorm over all workers of a trial together (GPUs only)",
+    )
+    how.add_argument(
+        "--stall",
+        type=number,
+        default=int(STALL_S),
+        metavar="S",
+        help="seconds without a sign of life after which a trial's workers are ended, and the trial tried "
+        f"again (default: {STALL_S:.0f}); more than its longest batch may take",
+    )
+    how.add_argument(
+        "--halve-batch",
+        action="store_true",
+        help="begin a trial that runs out of memory anew with half its batch size; its row says so",
+    )
+    how.add_argument(
+        "--track",
+        nargs="+",
+        choices=tuple(TRACKERS),
+        default=[],
+        metavar="NAME",
+        help=f"also log trials to {', '.join(TRACKERS)} (extras of the package)",
     )
     how.add_argument(
         "--max-failures", type=int, default=3, metavar="N", help="lost workers a trial survives (default: 3)"

@@ -81,6 +81,9 @@ def _run(study: Study, arguments: argparse.Namespace, display: Display) -> int:
         share=not arguments.no_share,
         modes=Modes(compiled=arguments.compile, sync_batchnorm=arguments.sync_batchnorm),
         max_failures=arguments.max_failures,
+        stall_s=arguments.stall,
+        halve_batch=arguments.halve_batch,
+        track=tuple(arguments.track),
     )
     display.say(f"{study.name}: {_size(study, len(trials))} on {sum(counts.values())} videos → {out}")
     try:

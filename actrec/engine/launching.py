@@ -213,10 +213,8 @@ class Launch:
             token=self.token,
             allocation=allocation,
             conditions=conditions,
-            modes=self.options.modes,
             display=self.display,
-            max_failures=self.options.max_failures,
-            checkpoint_s=self.options.checkpoint_s,
+            options=self.options,
         )
         mapped = embeddings.first_seeds(self._now.compared)
         growing = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from actrec.engine.worker import STALL_S
 from actrec.training.learner import PLAIN, Modes
 
 
@@ -27,6 +28,9 @@ class RunOptions:
         share: compute what frozen stages make of each clip once for all epochs and trials.
         modes: how the arithmetic is carried out.
         max_failures: lost workers that a trial survives before it counts as failed.
+        stall_s: seconds without a sign of life after which a trial's workers are taken to hang.
+        halve_batch: begin a trial that runs out of memory anew with half its batch size.
+        track: names of trackers (:mod:`actrec.engine.tracking`) that are given a copy of what is found.
         checkpoint_s: see :class:`~actrec.engine.worker.Station`.
     """
 
@@ -43,4 +47,7 @@ class RunOptions:
     share: bool = True
     modes: Modes = PLAIN
     max_failures: int = 3
+    stall_s: float = STALL_S
+    halve_batch: bool = False
+    track: tuple[str, ...] = ()
     checkpoint_s: float = 10.0

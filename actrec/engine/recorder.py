@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from ray.actor import ActorHandle
 
 from actrec.engine import embeddings
 from actrec.engine.progress import TrialProgress
-from actrec.engine.trainable import FAILURE, RESULT, UNDECODABLE
+from actrec.engine.trainable import FAILURE, HISTORY, NOTES, RESULT, UNDECODABLE
 from actrec.engine.worker import Failure, Station, TrialResult
 from actrec.errors import ActrecError, WorkerLostError
 from actrec.results.ledger import Ledger
@@ -60,6 +60,7 @@ class Recorder(tune.Callback):
         self._recorded: set[str] = set()
         self._seen = _fingerprints(ledger, trials)
         self._told: set[str] = set()
+        self._noted: set[str] = set()
         self._say, self._ended = say, ended
         self._swept = 0.0
         self._lost = 0  # workers in a row, without an epoch by anyone
@@ -85,14 +86,15 @@ class Recorder(tune.Callback):
         failure: Failure | None = result.pop(FAILURE, None)
         self.decoded += result.get("decoded", 0)
         self.undecodable |= result.pop(UNDECODABLE, {})
+        self._note(result.pop(NOTES, ()))
         if ours.trial_id in self._recorded:
             return  # its actor died after its last epoch, before Tune took note: Tune runs it again
         self._lost = 0
         if failure is not None:
             self._record(ours, {"status": FAILED, "error": failure.error})
             return
-        for clips in result["clips"]:  # one number an epoch
-            self._progress.epoch(ours.trial_id, clips)
+        for clips, epoch in zip(result["clips"], result.pop(HISTORY), strict=True):
+            self._progress.epoch(ours.trial_id, clips, epoch["epoch"])
         if done is not None:
             self._record(ours, {"status": OK, "error": "", **done.trial}, done)
 
@@ -111,6 +113,12 @@ class Recorder(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         # Tune notes down all that it is given, to restore a run that we never restore: the ledger does that.
         return {}
+
+    def _note(self, notes: Iterable[str]) -> None:
+        for note in notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                self._say(f"note: {note}")
 
     def check(self) -> None:
         """Raises :attr:`problem`, if there is one."""

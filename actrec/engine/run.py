@@ -10,6 +10,7 @@ from ray.tune.error import TuneError
 
 from actrec.data import synthetic
 from actrec.data.manifest import Manifest
+from actrec.engine import tracking
 from actrec.engine.cluster import connect
 from actrec.engine.folder import check_folder, read_record
 from actrec.engine.launching import Launch, wanted_of
@@ -61,6 +62,8 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     """
     if study.cv and options.stream:
         raise StudyError("a cross-validation is for sets small enough to keep decoded: leave out --stream")
+    for name in options.track:
+        tracking.check(name)
     # Those of later rounds are known once the results of earlier ones are read.
     earlier = {} if options.fresh else read_record(options.out)
     later = {row["trial_id"] for row in earlier.get("plan", ())}
@@ -75,7 +78,8 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     ledger = Ledger(options.out)
     token = ledger.claim(display.say)
     try:
-        return _run_claimed(study, manifest, options, display, ledger, token)
+        with display.publishing(options.out):
+            return _run_claimed(study, manifest, options, display, ledger, token)
     finally:
         ledger.release()
 

@@ -16,12 +16,14 @@ from ray import tune
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.schedulers import FIFOScheduler
 
+from actrec.engine.options import RunOptions
 from actrec.engine.placement import SUPERVISOR_CPUS, Allocation
 from actrec.engine.progress import Display, TrialProgress
 from actrec.engine.recorder import Recorder, StopOnProblem
 from actrec.engine.registry import GroupRegistry
 from actrec.engine.search import Feeder, Growing
 from actrec.engine.stream import Stream
+from actrec.engine.tracking import callbacks
 from actrec.engine.trainable import Settings, WarmTrial
 from actrec.engine.worker import RunEpoch, Station
 from actrec.errors import LedgerError
@@ -73,10 +75,8 @@ class Sweep:
     token: str
     allocation: Allocation
     conditions: Conditions
-    modes: Modes
     display: Display
-    max_failures: int
-    checkpoint_s: float
+    options: RunOptions
 
     def run(
         self,
@@ -98,7 +98,15 @@ class Sweep:
             StudyError: if a search proposed what is no trial.
             KeyboardInterrupt: after Ctrl-C, once Tune has stopped.
         """
-        station = Station(self.folder, self.token, self.allocation.threads, self.checkpoint_s, self.modes)
+        station = Station(
+            self.folder,
+            self.token,
+            self.allocation.threads,
+            self.options.checkpoint_s,
+            self.options.modes,
+            self.options.stall_s,
+            self.options.halve_batch,
+        )
         grouped = self.allocation.workers > 1
         registry: Any = ray.remote(GroupRegistry).options(num_cpus=0).remote() if grouped else None
         by_id = {trial.trial_id: trial for trial in trials}
@@ -124,14 +132,18 @@ class Sweep:
         commands = {} if growing else {trial.trial_id: command(trial) for trial in trials}
         with self._scratch() as scratch, interrupts():
             settings = Settings(self.study, commands, station, self.allocation, scratch, registry, streams)
-            self._tuner(settings, feeder or list(by_id), recorder, scratch).fit()
+            trackers = callbacks(self.options.track, self.study, self.folder, by_id, self.display.say)
+            # Trackers first: the recorder takes results out.
+            self._tuner(settings, feeder or list(by_id), [*trackers, recorder], scratch).fit()
         recorder.check()
         return recorder
 
     def _tuner(
-        self, settings: Settings, source: Feeder | list[str], recorder: Recorder, scratch: Path
+        self, settings: Settings, source: Feeder | list[str], told: list[tune.Callback], scratch: Path
     ) -> tune.Tuner:
-        """Of the trials of a search, or of those with the given ids."""
+        """Of the trials of a search, or of those with the given ids; ``told`` ends with the recorder."""
+        recorder = told[-1]
+        assert isinstance(recorder, Recorder)
         grouped = self.allocation.workers > 1
         # The workers of a group have a placement group of their own, which Ray Train makes.
         bundle = {"CPU": SUPERVISOR_CPUS if grouped else self.allocation.cpus_per_worker}
@@ -156,9 +168,9 @@ class Sweep:
             run_config=tune.RunConfig(
                 name=self.study,
                 storage_path=str(scratch),
-                callbacks=[recorder],
+                callbacks=told,
                 stop=StopOnProblem(recorder),
-                failure_config=tune.FailureConfig(max_failures=self.max_failures),
+                failure_config=tune.FailureConfig(max_failures=self.options.max_failures),
                 verbose=0,
             ),
         )

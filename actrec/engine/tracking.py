@@ -14,12 +14,14 @@ name           where the trials go                                             e
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import logging
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +31,13 @@ from typing import Any
 from ray import tune
 from ray.tune.logger import LoggerCallback
 
-from actrec.engine.trainable import FAILURE, RESULT
+from actrec.engine.trainable import FAILURE, HISTORY, RESULT
 from actrec.engine.worker import TrialResult
 from actrec.errors import StudyError
 from actrec.fields import unknown
 from actrec.study.plan import Trial
 
-HISTORY = "history"  # of a Tune result: a mapping for each of its epochs, ``epoch`` and metrics by name
-DRAIN_S = 60.0  # that the end of a sweep waits for what is still to be sent
+DRAIN_S = 60.0  # that the end of a sweep waits for a sign of life of what has still to send
 LONGEST = 250  # characters of a hyperparameter: MLflow's older servers take no more
 URI, PROJECT, MODE = "MLFLOW_TRACKING_URI", "WANDB_PROJECT_NAME", "WANDB_MODE"
 
@@ -65,16 +66,46 @@ def _tensorboard(study: str, folder: Path) -> LoggerCallback:
 
 def _mlflow(study: str, folder: Path) -> LoggerCallback:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-    given = os.environ.get(URI)
-    logger = MLflowLoggerCallback(given or f"sqlite:///{folder / 'mlflow.db'}", experiment_name=study)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = os.environ.get(URI) or f"sqlite:///{folder / 'mlflow.db'}"
+    logger = MLflowLoggerCallback(uri, experiment_name=study)
+    logger.mlflow_util = Mlflow(uri)
     logger.setup()  # type: ignore[no-untyped-call]
-    if given is None:  # MLflow puts it there, where the next study would take it for the user's
-        os.environ.pop(URI, None)
     return logger
+
+
+class Mlflow:
+    """What Ray's logger asks of MLflow. Ray's own sends each number in a request of its own, which takes
+    seconds a trial, and leaves the address in the environment, where the next study would take it for the
+    user's."""
+
+    def __init__(self, uri: str) -> None:
+        mlflow = importlib.import_module("mlflow")
+        self._entities = mlflow.entities
+        self._client = mlflow.MlflowClient(uri)
+        self._experiment = ""
+
+    def setup_mlflow(self, *, experiment_name: str, **others: Any) -> None:
+        found = self._client.get_experiment_by_name(experiment_name)
+        self._experiment = found.experiment_id if found else self._client.create_experiment(experiment_name)
+
+    def start_run(self, *, run_name: str, tags: Mapping[str, str]) -> Any:
+        return self._client.create_run(self._experiment, tags=tags, run_name=run_name)
+
+    def log_params(self, *, run_id: str, params_to_log: Mapping[str, Any]) -> None:
+        params = [self._entities.Param(name, str(value)) for name, value in params_to_log.items()]
+        self._client.log_batch(run_id, params=params)
+
+    def log_metrics(self, *, run_id: str, metrics_to_log: Mapping[str, float], step: int) -> None:
+        now = int(1000 * time.time())
+        metrics = [self._entities.Metric(name, value, now, step) for name, value in metrics_to_log.items()]
+        self._client.log_batch(run_id, metrics=metrics)
+
+    def end_run(self, *, run_id: str, status: str) -> None:
+        self._client.set_terminated(run_id, status)
 
 
 def _wandb(study: str, folder: Path) -> LoggerCallback:
@@ -192,6 +223,7 @@ class Tracker(tune.Callback):
         self._runs: dict[str, Run] = {}
         self._epochs: dict[str, set[int]] = {}  # that were told, by trial
         self._over: set[str] = set()
+        self._done = 0  # jobs
 
     # What Tune calls, in the driver's main thread.
 
@@ -217,9 +249,12 @@ class Tracker(tune.Callback):
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         self._jobs.put(self._close)
         self._jobs.put(None)
-        self._thread.join(DRAIN_S)
+        before = -1
+        while self._thread.is_alive() and self._done > before:
+            before = self._done
+            self._thread.join(DRAIN_S)
         if self._thread.is_alive():
-            self._say(f"note: {self._name} did not take everything within {DRAIN_S:.0f} s: it is left alone")
+            self._say(f"note: {self._name} has taken nothing for {DRAIN_S:g} s: it is left alone")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as the recorder's
@@ -233,6 +268,7 @@ class Tracker(tune.Callback):
                 continue
             try:
                 job()
+                self._done += 1
             except Exception as error:  # of a library that we do not know: whatever it is, the sweep goes on
                 broken = True
                 why = (str(error).strip().splitlines() or [""])[0]

@@ -26,6 +26,7 @@ STEP_S = 1.0  # between two answers to Tune: each costs the worker a wait, and t
 AHEAD = 2  # batches that are gathered while others are trained on
 # Keys of a Tune result, beside plain numbers.
 RESULT, FAILURE, UNDECODABLE = "actrec_result", "actrec_failure", "actrec_undecodable"
+HISTORY, NOTES = "actrec_history", "actrec_notes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class WarmTrial(tune.Trainable):
             datasets={name: data for stream in streams for name, data in stream.datasets(workers).items()},
             registry=settings.registry,
             owner=context.current_actor,
+            stall_s=settings.station.stall_s,
         )
         self._fleet.start()
 
@@ -119,7 +121,9 @@ class WarmTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Trains epochs for about ``STEP_S`` seconds, or to the trial's end."""
         command, until = self._command, time.monotonic() + STEP_S
+        history: list[dict[str, float]] = []
         clips: list[int] = []
+        notes: list[str] = []
         decoded, undecodable = 0, dict[str, str]()
         while True:
             answers = self._fleet.ask(command)
@@ -129,9 +133,11 @@ class WarmTrial(tune.Trainable):
                 return {"done": True, FAILURE: failures[0], **found}
             answer: EpochDone = answers[0]
             clips.append(answer.clips)
+            history.append({"epoch": answer.epoch, **answer.metrics})
             for each in answers.values():
                 decoded += each.decoded
                 undecodable |= each.undecodable
+                notes += each.notes
             if answer.result is not None or time.monotonic() >= until:
                 break
         return {
@@ -141,8 +147,8 @@ class WarmTrial(tune.Trainable):
             "clips": clips,
             "decoded": decoded,
             UNDECODABLE: undecodable,
-            "val_top1": answer.val["top1"],
-            "val_loss": answer.val["loss"],
+            HISTORY: history,
+            NOTES: notes,
             RESULT: answer.result,
         }
 

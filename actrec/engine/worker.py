@@ -29,7 +29,7 @@ from actrec.training.batch import Batch
 from actrec.training.feed import Feed
 from actrec.training.learner import PLAIN, Modes
 from actrec.training.tally import Tally
-from actrec.training.task import Task
+from actrec.training.task import EpochStats, Task
 from actrec.training.trial import TrialRun
 
 BEAT_S = 5.0
@@ -88,7 +88,7 @@ class EpochDone:
         clips: how many the last one trained on.
         decoded: videos that were decoded for this step on this worker; 0 where the clip cache feeds it.
         undecodable: those of the trial that did not decode, video id → reason.
-        val: validation metrics of the last.
+        metrics: of the last, such as ``train/loss`` and ``val/top1``.
         result: if it was the last.
         notes: what went otherwise than asked, in sentences for the user.
     """
@@ -98,7 +98,7 @@ class EpochDone:
     clips: int
     decoded: int
     undecodable: Mapping[str, str]
-    val: Mapping[str, float]
+    metrics: Mapping[str, float]
     result: TrialResult | None = None
     notes: tuple[str, ...] = ()
 
@@ -239,7 +239,7 @@ class Worker:
             clips=last.train.clips,
             decoded=feed.decoded - decoded,
             undecodable=dict(feed.undecodable),
-            val=last.val,
+            metrics={f"{split}/{name}": value for split, name, value in _measured(last)},
             result=result,
             notes=current.told(),
         )
@@ -334,6 +334,14 @@ def _stopped(run: TrialRun, cutoffs: Mapping[int, float]) -> bool:
     return best < cutoffs.get(run.epoch, -math.inf) and not run.finished
 
 
+def _measured(stats: EpochStats) -> Iterator[tuple[str, str, float]]:
+    """Split, metric and value of an epoch."""
+    train = {"loss": stats.train.loss, "top1": stats.train.top1, "lr": stats.train.lr}
+    for split, values in (("train", train), ("val", stats.val)):
+        for name, value in values.items():
+            yield split, name, value
+
+
 def _result(current: _Current, test: Tally | None) -> TrialResult:
     """What a trial leaves; one that was stopped has no ``test``."""
     run = current.run
@@ -359,11 +367,7 @@ def _result(current: _Current, test: Tally | None) -> TrialResult:
     epochs = [
         {"epoch": stats.epoch, "split": split, "metric": name, "value": value}
         for stats in run.history
-        for split, values in (
-            ("train", {"loss": stats.train.loss, "top1": stats.train.top1, "lr": stats.train.lr}),
-            ("val", stats.val),
-        )
-        for name, value in values.items()
+        for split, name, value in _measured(stats)
     ]
     groups = current.source.groups
     predictions = [

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from actrec.engine.progress import Display, TrialProgress
 from actrec.engine.recorder import LOST_IN_A_ROW, Recorder, StopOnProblem
-from actrec.engine.trainable import FAILURE, RESULT
+from actrec.engine.trainable import FAILURE, HISTORY, RESULT
 from actrec.engine.worker import Failure, Station, TrialResult
 from actrec.errors import LedgerError, WorkerLostError
 from actrec.results.ledger import Ledger
@@ -36,7 +36,7 @@ class Desk:
         self.recorder = Recorder(self.ledger, station, self.trials, CONDITIONS, progress, None, display.say)
 
     def result(self, trial: Trial, **values: Any) -> dict[str, Any]:
-        result = {"clips": [8], "decoded": 0, **values}
+        result = {"clips": [8], HISTORY: [{"epoch": 1}], "decoded": 0, **values}
         self.recorder.on_trial_start(0, [], tune_trial(trial))
         self.recorder.on_trial_result(0, [], tune_trial(trial), result)
         return result
