@@ -72,7 +72,7 @@ def _mlflow(study: str, folder: Path) -> LoggerCallback:
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = os.environ.get(URI) or f"sqlite:///{folder / 'mlflow.db'}"
     logger = MLflowLoggerCallback(uri, experiment_name=study)
-    logger.mlflow_util = Mlflow(uri)
+    logger.mlflow_util = Mlflow(uri)  # type: ignore[assignment]
     logger.setup()  # type: ignore[no-untyped-call]
     return logger
 
