@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from actrec.report import words
 from actrec.report.record import at
-from actrec.report.values import BASELINE, PLACEBO, Effect, Report
+from actrec.report.values import BASELINE, PLACEBO, Dimension, Effect, Report, Search
 from actrec.results.files import replacing, write_json
 from actrec.results.ledger import Ledger
 
@@ -45,7 +45,8 @@ _MARKDOWN = {
 def write_exports(report: Report, folder: Path) -> None:
     """Writes ``exports/`` in a study's folder; what the study lacks is not there.
 
-    ``verdicts.csv``, ``verdicts.md`` and ``verdicts.tex`` hold the effects on the study's metric;
+    ``verdicts.csv``, ``verdicts.md`` and ``verdicts.tex`` hold the effects on the study's metric,
+    ``search.csv`` the trials of a search with their place in its space;
     ``trials.csv``, ``epochs.csv``, ``effects.csv`` and ``contrasts.csv`` the tables of those names.
 
     Raises:
@@ -56,6 +57,8 @@ def write_exports(report: Report, folder: Path) -> None:
     _text(target / "verdicts.md", markdown(report.effects, report.metric))
     _text(target / "verdicts.tex", latex(report.effects, report.metric))
     _csv(target / "verdicts.csv", pa.Table.from_pylist([_plain(effect) for effect in report.effects]))
+    if report.search is not None:
+        _csv(target / "search.csv", pa.Table.from_pylist(searched(report.search)))
     ledger = Ledger(folder)
     for name in ("trials", "epochs"):
         _csv(target / f"{name}.csv", ledger.read(name))
@@ -138,6 +141,7 @@ def summary(report: Report) -> dict[str, object]:
         "planned": report.planned,
         "ok": report.count("ok"),
         "failed": report.count("failed"),
+        "pruned": report.count("pruned"),
         "baseline_top1": baseline.mean("test_top1") if baseline else None,
         "metric": report.metric,
         "effects": [
@@ -145,6 +149,22 @@ def summary(report: Report) -> dict[str, object]:
             for effect in drawn[:DRAWN]
         ],
     }
+
+
+def searched(search: Search) -> list[dict[str, object]]:
+    """The trials of a search: number, status, objectives (one seed, on validation), and a column for every
+    dimension, empty where it does not exist for a trial."""
+    return [
+        {"number": one.number, "trial_id": one.trial.trial_id, "status": one.trial.status}
+        | dict(zip(search.objectives, one.values, strict=True))
+        | {d.path: _text_if_mixed(d, one.params.get(d.path)) for d in search.space}
+        for one in search.tried
+    ]
+
+
+def _text_if_mixed(dimension: Dimension, value: object) -> object:
+    """Categories as text: a column of them may hold several types."""
+    return str(value) if dimension.choices and value is not None else value
 
 
 def _plain(effect: Effect) -> dict[str, object]:

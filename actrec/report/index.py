@@ -107,8 +107,9 @@ def _row(entry: Entry) -> list[Child | Cell]:
     link = el("a", at(found, "name", str, entry.folder), href=f"{quote(entry.folder)}/index.html")
     if not found:
         return [entry.folder, "", "", "", "its page was not built yet", None]
-    failed, planned = at(found, "failed", int, 0), at(found, "planned", int, 0)
-    trials = f"{at(found, 'ok', int, 0)} of {planned}" + (f", {failed} failed" if failed else "")
+    planned = at(found, "planned", int, 0)
+    others = [f", {n} {status}" for status in ("failed", "pruned") if (n := at(found, status, int, 0))]
+    trials = f"{at(found, 'ok', int, 0)} of {planned}{''.join(others)}"
     return [
         link,
         Cell(started[:16].replace("T", " "), started),

@@ -11,7 +11,7 @@ from actrec.report.document import document, write
 from actrec.report.exports import write_exports
 from actrec.report.index import is_list, write_index
 from actrec.report.markup import el
-from actrec.report.sections import arms, classes, comparison, record, verdicts
+from actrec.report.sections import arms, classes, comparison, explored, record, stages, verdicts
 from actrec.report.sections.banners import banners
 from actrec.report.sections.cost import cost
 from actrec.report.sections.curves import curves
@@ -22,6 +22,7 @@ from actrec.report.sections.panels import panels
 from actrec.report.sections.settings import settings
 from actrec.report.sections.setup import setup
 from actrec.report.sections.trials import trials
+from actrec.report.sections.tried import tried
 from actrec.report.tables import load
 from actrec.report.values import Report
 
@@ -71,10 +72,7 @@ def build_comparison(folder: Path, other: Path) -> Path:
 
 def page(report: Report, folder: Path) -> str:
     """The whole page; ``folder`` is where its links to files are looked up."""
-    sections = [
-        ("answer", "Verdicts", verdicts.answer(report)),
-        ("factors", "Factors", factors(report)),
-        ("setup", "Setup", setup(report)),
+    of_arms = [
         ("arms", "Arms", arms.arms(report)),
         ("fit", "Fit", arms.fit(report)),
         ("curves", "Curves", curves(report)),
@@ -83,6 +81,19 @@ def page(report: Report, folder: Path) -> str:
         ("ranking", "Precision–recall", classes.ranking(report)),
         ("map", "Map", maps(report)),
         ("settings", "Settings", settings(report)),
+    ]
+    sections = [
+        ("stages", "Stages", stages.stages(report)),
+        ("answer", "Verdicts", verdicts.answer(report)),
+        ("factors", "Factors", factors(report)),
+        ("confirmation", "Confirmation", stages.confirmation(report)),
+        ("history", "History", explored.history(report)),
+        ("importances", "Importances", explored.importance(report)),
+        ("slices", "Space", explored.slices(report)),
+        ("pareto", "Pareto front", explored.pareto(report)),
+        ("tried", "Search", tried(report)),
+        ("setup", "Setup", setup(report)),
+        *(of_arms if report.arms or report.search is None else []),  # a search has none before its last stage
         ("cost", "Cost", cost(report)),
         ("failures", "Failures", record.failures(report)),
         ("trials", "Trials", trials(report)),

@@ -69,13 +69,14 @@ def read_search(
         stopping=at(asked, "stopping", str, "none"),
         objectives=objectives,
         asked=at(asked, "trials", int, 0),
+        confirm=at(asked, "confirm", int, 0),
         known=len(at(asked, "known", list, [])),
         exhausted=exhausted,
         winner=winner,
         space=space,
         tried=tried,
         front=_front(tried, objectives),
-        stages=_stages(of_stage, total, winner),
+        stages=_stages(of_stage, total, at(progress, "stage", str, SEARCH), winner),
         confirmed=_confirmed(tried, of_stage[CONFIRM], winner, arms),
         importances=importances(space, tried) if ran >= FEWEST else (),
         too_few=ran < FEWEST,
@@ -115,14 +116,18 @@ def _front(tried: Sequence[Tried], objectives: Sequence[str]) -> tuple[int, ...]
 
 
 def _stages(
-    of_stage: Mapping[str, Sequence[Trial]], searched: int, winner: int | None
+    of_stage: Mapping[str, Sequence[Trial]], searched: int, stage: str, winner: int | None
 ) -> tuple[Stage, Stage, Stage]:
-    """Search, confirmation and ablation; ``searched`` trials has the first of them."""
+    """Search, confirmation and ablation.
+
+    Args:
+        searched: the trials of the first.
+        stage: that the study has come to.
+    """
     search = _stage(SEARCH, of_stage[SEARCH], searched, skipped=False)
-    confirm = _stage(
-        CONFIRM, of_stage[CONFIRM], len(of_stage[CONFIRM]) or None, skipped=search.state == "done"
-    )
-    over = confirm.state == "skipped" or (confirm.state == "done" and not winner)
+    confirm = _stage(CONFIRM, of_stage[CONFIRM], len(of_stage[CONFIRM]) or None, skipped=stage == CONFIRM)
+    nobody = winner == 0 or not confirm.counts["ok"]
+    over = confirm.state == "skipped" or (confirm.state == "done" and nobody)
     ablate = _stage(ABLATE, of_stage[ABLATE], len(of_stage[ABLATE]) or None, skipped=over)
     return search, confirm, ablate
 
@@ -130,7 +135,7 @@ def _stages(
 def _stage(name: str, trials: Sequence[Trial], planned: int | None, *, skipped: bool) -> Stage:
     """``skipped``: if it has no trials, it will not get any."""
     counts: Counter[Status] = Counter(trial.status for trial in trials)
-    counts["waiting"] += max(0, (planned or 0) - len(trials))
+    counts["waiting"] += max(0, (planned or 0) - len(trials))  # those that are not proposed yet
     state: State = "running" if counts["waiting"] else "done"
     if not planned:
         state = "skipped" if skipped else "ahead"

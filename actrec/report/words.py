@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actrec.report.values import ONE_SEED, PLACEBO, Effect, Report
-from actrec.stats.verdicts import IDLE
+from actrec.report.values import (
+    ABLATE,
+    CONFIRM,
+    DEFAULT,
+    ONE_SEED,
+    PLACEBO,
+    SEARCH,
+    Effect,
+    Report,
+    Search,
+)
+from actrec.stats.verdicts import IDLE, NONE
 
 MINUS, DASH = "−", "–"
 
@@ -41,6 +51,7 @@ def unit(metric: str) -> Unit:
     return Unit("nats", 1.0, 3) if metric == "loss" else Unit("points", 100.0, 1)
 
 
+STAGES = {SEARCH: "search", CONFIRM: "confirmation", ABLATE: "ablation"}
 METRICS = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1", "loss": "loss"}
 
 
@@ -88,8 +99,23 @@ def p_value(p: float | None) -> str:
     return DASH if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def setting(value: object) -> str:
+    """A value of a setting; three digits of a number will do."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def short(level: str) -> str:
+    """The text of a level; of a number that a search drew the first digits."""
+    try:
+        return f"{float(level):.3g}" if len(level) > 8 else level
+    except ValueError:
+        return level
+
+
 def answer(report: Report) -> str:
     """What the study found, in one sentence."""
+    if report.search is not None:
+        return _searched(report, report.search)
     done, failed, waiting = (report.count(status) for status in ("ok", "failed", "waiting"))
     if not done:
         if not report.planned:
@@ -111,6 +137,69 @@ def answer(report: Report) -> str:
             f"Of {count(len(changes), 'change')}, none is judged: one seed cannot tell an effect from noise"
         )
     return found + _noise(report.effect(PLACEBO), unit_) + "."
+
+
+def _searched(report: Report, search: Search) -> str:
+    """How far a search is, or by how much its winner is better on the test split."""
+    first, confirm, ablate = search.stages
+    if first.state == "running":
+        return f"The search is under way: {first.ended} of {count(first.planned or 0, 'trial')} have ended."
+    if confirm.state == "skipped":
+        why = "no trial but the default has a score" if search.confirm else "none was to be confirmed"
+        return f"The search has ended after {count(first.ended, 'trial')} without a result: {why}."
+    if confirm.state == "ahead":
+        return f"The search has ended after {count(first.ended, 'trial')}; the confirmation follows."
+    if confirm.state != "done":
+        some = count(max(0, len(search.confirmed) - 1), "candidate")
+        return (
+            f"The search has ended; {some} and the default are being confirmed: {confirm.ended} of "
+            f"{count(confirm.planned or 0, 'trial')} have ended."
+        )
+    if search.winner is None:
+        over = ablate.state == "skipped"
+        why = "no result: no trial of it ended well" if over else "ended; the ablation follows"
+        return f"The confirmation has {why}."
+    if search.winner == 0:
+        some = count(len(search.confirmed) - 1, "candidate")
+        return (
+            f"Search: no candidate beat the default on validation, of {some} out of "
+            f"{count(first.ended, 'trial')} that were trained again with fresh seeds."
+        )
+    name = trial_name(search, search.winner)
+    effect = report.effect(DEFAULT)
+    if effect is None or effect.difference is None:
+        if ablate.state == "done":
+            return f"Search: {name} won the confirmation; there is no verdict on it."
+        return (
+            f"Search: {name} won the confirmation and is being ablated: {ablate.ended} of "
+            f"{count(ablate.planned or 0, 'trial')} have ended."
+        )
+    unit_, low, high = unit(report.metric), effect.high, effect.low  # the other way round: without its sign
+    gain = f"{unit_.signed(-effect.difference)} {unit_.name}"
+    if low is not None and high is not None:
+        gain += f" {unit_.interval(-low, -high)}"
+    seeds = count(effect.n_seeds, "fresh seed")
+    told = WINNERS.get(effect.verdict, f"has no clear verdict ({effect.verdict})")
+    more = f"; {count(effect.more_seeds, 'more seed')} would settle it" if effect.more_seeds else ""
+    return f"Search: {name} {told}: {gain} over the default on {seeds}{more}."
+
+
+def trial_name(search: Search, number: int, most: int = 3) -> str:
+    """A trial of the search, and the first of what it changes."""
+    changes = [f"{search.label(path)} {setting(value)}" for path, value in search.changes(number).items()]
+    told = ", ".join([*changes[:most], *(["…"] if len(changes) > most else [])])
+    return f"trial #{number} ({told})" if told else f"trial #{number}"
+
+
+# What the verdict on taking back all that the winner changes says of the winner.
+WINNERS = {
+    "hurts": "is confirmed",
+    "helps": "is worse than the default after all",
+    NONE: "is no better in practice",
+    "inconclusive": "is not confirmed yet",
+    IDLE: "does exactly what the default does",
+    ONE_SEED: "is not judged",
+}
 
 
 def _noise(placebo: Effect | None, unit_: Unit) -> str:

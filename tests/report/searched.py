@@ -21,13 +21,14 @@ from actrec.report.page import build_report
 from actrec.results.ledger import Ledger
 from actrec.results.schema import table
 from actrec.seeding import numpy_rng
-from actrec.spec import TrialSpec
+from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
 from actrec.study.proposals import SEARCH
 from actrec.study.rounds import Round, current
+from actrec.study.search import Search
+from actrec.study.space import Categorical, Float, Int, When
 from actrec.study.stages import ABLATE
-from experiments.search_regularization import study as regularization
 
 CLASSES = ("left", "right", "up", "down")
 LABELS = np.repeat(np.arange(4), 30)
@@ -37,10 +38,26 @@ Row = dict[str, Any]
 
 
 def searching(**changes: Any) -> Study:
-    """The study of ``experiments/search_regularization.py`` with a part of its search changed."""
-    made = regularization()
-    assert made.search is not None
-    return dataclasses.replace(made, search=dataclasses.replace(made.search, **changes))
+    """A study with a search; ``changes`` are of its parts."""
+    search = Search(
+        space={
+            "augment": Categorical(("none", "hflip", "jitter")),
+            "model.dropout": Float(0.0, 0.6),
+            "model.attention_heads": Categorical((0, 4, 8)),
+            "model.layers": Int(1, 3, when=When("model.attention_heads", (4, 8))),
+            "freeze.strategy": Categorical(("none", "first_k")),
+            "freeze.k": Int(1, 2, when=When("freeze.strategy", ("first_k",))),
+            "optim.lr": Float(3e-4, 1e-2, log=True),
+        },
+        trials=24,
+    )
+    base = TrialSpec(
+        clip=ClipSpec(num_frames=8, height=32, width=32),
+        model=ModelSpec(name="frame_transformer"),
+        optim=OptimSpec(lr=4e-4),
+    )
+    search = dataclasses.replace(search, **changes)
+    return Study(name="search_regularization", base=base, factors=(), search=search)
 
 
 def write_search(folder: Path, study: Study | None = None, *, until: int | None = None) -> Path:
@@ -130,7 +147,7 @@ def accuracy(spec: TrialSpec) -> float:
     heads = spec.model.attention_heads or 0
     return float(
         0.88
-        - 0.06 * (np.log10(spec.optim.lr) + 2.4) ** 2
+        - 0.12 * (np.log10(spec.optim.lr) + 2.4) ** 2
         - (0.07 if spec.augment.hflip else 0.0)
         + 0.004 * heads
         - 0.15 * ((spec.model.dropout or 0.0) - 0.2) ** 2

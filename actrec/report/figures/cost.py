@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -22,8 +23,9 @@ def accuracy_against_cost(costs: Sequence[ArmCost], front: Sequence[ArmCost], de
         device: names the axis' seconds.
     """
     seconds = [cost.each for cost in costs]
-    middle = (min(seconds, default=0.0) + max(seconds, default=0.0)) / 2
-    wide = min(seconds, default=0.0) > 0 and max(seconds) > WIDE * min(seconds)
+    low, high = min(seconds, default=0.0), max(seconds, default=0.0)
+    wide = low > 0 and high > WIDE * low
+    middle = math.sqrt(low * high) if wide else high / 2
     fig = style.figure(
         height=420,
         xaxis={"title": {"text": f"{device} seconds a trial"}, "zeroline": False}

@@ -43,7 +43,7 @@ def arms(report: Report) -> Html:
         for arm in report.arms
     ]
     drawn: Child = None
-    if report.count("ok"):
+    if any(arm.finished for arm in report.arms):
         drawn = plot(
             "seeds-plot",
             seeds(report.focus),

@@ -21,12 +21,18 @@ def banners(report: Report) -> list[Html]:
 def _progress(report: Report) -> list[Html]:
     found = []
     waiting, failed = report.count("waiting"), report.count("failed")
-    if waiting:
+    stages = report.search.stages if report.search else ()
+    going = next((stage for stage in stages if stage.state == "running"), None)
+    if going is not None:
+        left, whole = going.counts["waiting"], words.count(going.planned or 0, "trial")
+        rest = f"{left} of {whole} of the {words.STAGES[going.name]} have not run."
+        found.append(banner(el("strong", "In progress. "), rest, " Everything below is provisional."))
+    elif waiting:
         rest = f"{waiting} of {words.count(report.planned, 'trial')} have not run."
         found.append(banner(el("strong", "In progress. "), rest, " Everything below is provisional."))
     if failed:
         link = el("a", "see failures", href="#failures")
-        text = f"{words.count(failed, 'trial')} failed; the arms are judged without: "
+        text = f"{words.count(failed, 'trial')} failed; all numbers are without: "
         found.append(banner(text, link, ".", kind="warn"))
     return found
 

@@ -7,14 +7,15 @@ from actrec.report.costs import ArmCost, arm_cost, pareto_front
 from actrec.report.figures.cost import accuracy_against_cost
 from actrec.report.markup import Child, Html, el
 from actrec.report.sections.parts import Cell, Column, plot, section, shown_only, table
-from actrec.report.values import Report
+from actrec.report.values import Report, Search
 
 
 def cost(report: Report) -> Html | None:
     """Time, clips and energy of every arm; None where no trial has a time."""
     costs = [found for arm in report.arms if (found := arm_cost(arm)) is not None]
+    by_stage = _stages(report.search) if report.search else None
     if not costs:
-        return None
+        return section("cost", "Cost", by_stage) if by_stage else None
     device = costs[0].device or "worker"
     clips = [found.clips for found in costs if found.clips is not None]
     joules = [found.joules for found in costs if found.joules is not None]
@@ -73,7 +74,27 @@ def cost(report: Report) -> Html | None:
             else None,
             class_="split",
         ),
+        by_stage,
     )
+
+
+def _stages(search: Search) -> Html | None:
+    """What each stage of a search cost, whatever came of its trials."""
+    begun = [stage for stage in search.stages if stage.ended]
+    rows: list[list[Child | Cell]] = [
+        [
+            words.STAGES[stage.name],
+            Cell(f"{stage.ended:,}", stage.ended),
+            Cell(words.duration(stage.seconds), stage.seconds),
+            Cell(words.duration(stage.seconds / stage.ended), stage.seconds / stage.ended),
+        ]
+        for stage in begun
+    ]
+    columns = [Column("Stage"), *(Column(t, number=True) for t in ("Trials", "Time in all", "Time a trial"))]
+    total = sum(stage.seconds for stage in begun)
+    foot: list[list[Child | Cell]] = [["all stages", "", Cell(words.duration(total), total), ""]]
+    caption = "Seconds of work of all trials, those that were pruned or failed too"
+    return table(caption, columns, rows, foot) if total else None
 
 
 def _clips(n: int | None) -> Cell:

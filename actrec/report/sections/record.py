@@ -19,10 +19,14 @@ def failures(report: Report) -> Html:
     """Every failed trial with its error, every video that does not decode; their numbers even where zero."""
     failed = [trial for trial in report.trials if trial.status == "failed"]
     undecodable = report.data.undecodable or ()
+    pruned = report.count("pruned")
     return section(
         "failures",
         "Failures",
         el("p", f"{len(failed)} of {words.count(report.planned, 'trial')} failed."),
+        el("p", f"{pruned:,} were pruned: stopped early by the search, which is no failure.")
+        if pruned
+        else None,
         table(
             "Failed trials",
             text_columns("Trial", "Arm", "Seed", "Error"),
@@ -83,7 +87,7 @@ def provenance(report: Report, folder: Path) -> Html:
                 ("Decodes", _decodes(report.launches)),
                 ("Trained on", _conditions(report)),
                 ("Frozen stages", _sharing(report)),
-                ("Seeds", ", ".join(map(str, report.seeds))),
+                ("Seeds", _seeds(report)),
                 ("Started", at(study, "started", str, None)),
                 ("Ended", at(study, "ended", str, None)),
                 ("Wall time", words.duration(wall) if isinstance(wall, int | float) else None),
@@ -108,6 +112,16 @@ def provenance(report: Report, folder: Path) -> Html:
         if "study" in study
         else None,
     )
+
+
+def _seeds(report: Report) -> str:
+    """Of a search, those of each stage: none of them is used twice."""
+    if report.search is None:
+        return ", ".join(map(str, report.seeds))
+    told = [
+        (words.STAGES[one.name], ", ".join(map(str, one.seeds))) for one in report.search.stages if one.seeds
+    ]
+    return " · ".join(f"{name} {seeds}" for name, seeds in told)
 
 
 def _launches(launches: Sequence[Launch]) -> Html | None:

@@ -16,7 +16,10 @@ MOST, MOST_ARMS = 8, 150  # coordinates, and lines; more cannot be read
 
 
 def settings(report: Report) -> Html | None:
-    """For studies whose arms change several settings at once: factorial designs, paths and searches."""
+    """For studies whose arms change several settings at once: factorial designs and paths. A search has its
+    own, of its trials."""
+    if report.search:
+        return None
     arms = sorted((arm for arm in report.arms if arm.finished and arm.settings), key=_rank)
     each = {arm.name: flat(arm.settings) for arm in arms}
     base = each.get("baseline") or next(iter(each.values()), {})

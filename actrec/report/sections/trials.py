@@ -74,19 +74,30 @@ def reproduce(report: Report) -> str | None:
 
 def _trial(trial: Trial, *, folds: bool, stages: bool, copies: bool) -> Sequence[Child | Cell]:
     status = STATUS[trial.status] + ("" if trial.planned else ", not in this plan")
-    short = f", batches of {trial.batch[0]} for {trial.batch[1]}" if trial.batch else None
-    ident = el("code", trial.trial_id)
     return [
         trial.arm,
-        *([trial.stage] if stages else []),
+        *([words.STAGES.get(trial.stage, trial.stage)] if stages else []),
         Cell(str(trial.seed), trial.seed),
         *([Cell(str(trial.fold), trial.fold)] if folds else []),
-        [el("span", status, class_=f"status {trial.status}"), short],
+        [el("span", status, class_=f"status {trial.status}"), short_batch(trial)],
         Cell("–" if trial.epochs is None else str(trial.epochs), trial.epochs),
         Cell(words.percent(trial.val_top1), trial.val_top1),
         Cell(words.percent(trial.test_top1), trial.test_top1),
         Cell(words.duration(trial.seconds), trial.seconds),
-        el("button", ident, type="button", class_="copy", data_copy=trial.trial_id, title="Copy the command")
-        if copies and trial.planned
-        else ident,
+        copied(trial, copies=copies),
     ]
+
+
+def short_batch(trial: Trial) -> str | None:
+    """That memory was short for the batches asked for; nothing where it was not."""
+    return f", batches of {trial.batch[0]} for {trial.batch[1]}" if trial.batch else None
+
+
+def copied(trial: Trial, *, copies: bool) -> Html:
+    """A trial's id; a click on it copies the command, where there is one."""
+    ident = el("code", trial.trial_id)
+    if not copies or not trial.planned:
+        return ident
+    return el(
+        "button", ident, type="button", class_="copy", data_copy=trial.trial_id, title="Copy the command"
+    )

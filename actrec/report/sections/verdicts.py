@@ -20,18 +20,20 @@ from actrec.report.sections.parts import (
     sign,
     table,
 )
-from actrec.report.values import PLACEBO, Effect, Report
+from actrec.report.values import DEFAULT, PLACEBO, Effect, Report, Search
 from actrec.stats.paired import ESTIMAND
 from actrec.stats.verdicts import IDLE, NONE
 
 
 def header(report: Report) -> Html:
     """The study's name, its answer in one sentence, and its size."""
-    ok, failed, waiting = (report.count(status) for status in ("ok", "failed", "waiting"))
-    trials = f"{ok} of {report.planned} ok · {failed} failed" + (f" · {waiting} not run" if waiting else "")
+    pruned, waiting = report.count("pruned"), report.count("waiting")
+    trials = f"{report.count('ok')} of {report.planned} ok · {report.count('failed')} failed"
+    trials += (f" · {pruned} pruned" if pruned else "") + (f" · {waiting} not run" if waiting else "")
+    kind = "search" if report.search else "ablation study"
     return el(
         "header",
-        el("p", "actrec · ablation study", class_="kicker"),
+        el("p", f"actrec · {kind}", class_="kicker"),
         el("h1", report.name),
         el("p", words.answer(report), class_="answer"),
         facts(
@@ -64,6 +66,8 @@ def videos(report: Report) -> str | None:
 
 def answer(report: Report) -> Html:
     """The verdict table beside the effect plot; further metrics below, folded away."""
+    if report.search and not report.arms:
+        return section("answer", "Verdicts", note(_why_none(report.search)))
     unit = words.unit(report.metric)
     names = {arm.name for arm in report.focus}
     shown = [e for e in report.effects if e.difference is not None and e.arm in names]
@@ -80,6 +84,7 @@ def answer(report: Report) -> Html:
     return section(
         "answer",
         "Verdicts",
+        note(_reference(report.search)) if report.search else None,
         el("div", el("div", _table(report.effects, report.metric), _notes(report)), drawn, class_="split"),
         [
             el(
@@ -89,6 +94,24 @@ def answer(report: Report) -> Html:
             )
             for metric in further
         ],
+    )
+
+
+def _why_none(search: Search) -> str:
+    """Why there are no arms."""
+    if search.winner == 0:
+        return "The default won the confirmation: there is nothing to take apart, and no test number."
+    if search.stages[2].state == "skipped":
+        return "No trial was confirmed, so nothing is judged on the test split."
+    return "They follow: first the search and the confirmation find a winner, on validation alone."
+
+
+def _reference(search: Search) -> str:
+    """What is compared with what around a winner."""
+    return (
+        f"Here the baseline is the winner, #{search.winner}, and every row takes back what it changes: "
+        f"“{DEFAULT}” all of it, the others one change each. “hurts” means that without the change accuracy "
+        "falls: the change is worth having."
     )
 
 
@@ -193,8 +216,10 @@ def _settles(effect: Effect) -> Child:
 def _level(effect: Effect) -> Child:
     if effect.arm == PLACEBO:
         return el("span", "no change", class_="muted nowrap")
-    before = el("span", f"{effect.baseline} → ", class_="muted") if effect.baseline else None
-    return el("span", before, effect.level, class_="nowrap")
+    # What a winner changes all in all is no short text.
+    told = effect.baseline and effect.arm != DEFAULT
+    before = el("span", f"{words.short(effect.baseline)} → ", class_="muted") if told else None
+    return el("span", before, words.short(effect.level), class_="nowrap")
 
 
 def _seeds(effect: Effect) -> str:

@@ -87,6 +87,7 @@ class Stage:
 
     @property
     def ended(self) -> int:
+        """The trials that have."""
         return sum(n for status, n in self.counts.items() if status != "waiting")
 
 
@@ -138,6 +139,8 @@ class Search:
 
     Attributes:
         asked: how many trials; fewer are planned where the space has no more (``exhausted``).
+        confirm: how many of the best are to be confirmed.
+        known: trials of an earlier study that the sampler was told of.
         winner: the number of the trial that won the confirmation, 0 for the base; None if there is none yet.
         tried: every trial that is known, by number.
         front: those that no other beats in all objectives, by their numbers.
@@ -150,6 +153,7 @@ class Search:
     stopping: str
     objectives: tuple[str, ...]
     asked: int
+    confirm: int
     known: int
     exhausted: bool
     winner: int | None
@@ -166,11 +170,18 @@ class Search:
     def complete(self) -> tuple[Tried, ...]:
         return tuple(one for one in self.tried if one.is_complete)
 
-    def at(self, number: int) -> Tried | None:
-        """The trial of a number."""
-        return next((one for one in self.tried if one.number == number), None)
+    def changes(self, number: int) -> dict[str, Any]:
+        """Path → value where a trial departs from the base, the most important dimensions first."""
+        params = {one.number: one.params for one in self.tried if one.number in (0, number)}
+        own, base = params.get(number, {}), params.get(0, {})
+        changed = [path for path in own if path not in base or own[path] != base[path]]
+        shares = self.importances[0].shares if self.importances else {}
+        return {path: own[path] for path in sorted(changed, key=lambda path: -shares.get(path, 0.0))}
 
-    @property
-    def best(self) -> Tried | None:
-        """The best on validation, with its one seed: a candidate, and no result."""
-        return max(self.complete, key=lambda one: (one.value or 0.0, -one.number), default=None)
+    def label(self, path: str) -> str:
+        """The short name of a dimension."""
+        return next(dimension.label for dimension in self.space if dimension.path == path)
+
+    def confirmation(self, number: int) -> Confirmed | None:
+        """Of a trial that was confirmed."""
+        return next((one for one in self.confirmed if one.number == number), None)
