@@ -224,12 +224,10 @@ def contains(dimension: Dimension, value: Any) -> bool:
         return any(_same(value, choice) for choice in dimension.choices)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    if not dimension.low <= value <= dimension.high:
-        return False
     if dimension.step is None or dimension.log:
-        return True
-    steps = (value - dimension.low) / dimension.step
-    return math.isclose(steps, round(steps), abs_tol=1e-8)
+        return dimension.low <= value <= dimension.high
+    steps, most = ((end - dimension.low) / dimension.step for end in (value, dimension.high))
+    return -1e-8 <= steps <= most + 1e-8 and math.isclose(steps, round(steps), abs_tol=1e-8)
 
 
 def to_dict(space: Space) -> dict[str, Any]:
