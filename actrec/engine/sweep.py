@@ -16,6 +16,7 @@ from ray import tune
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.schedulers import FIFOScheduler
 
+from actrec.engine.fleet import Setup
 from actrec.engine.options import RunOptions
 from actrec.engine.placement import SUPERVISOR_CPUS, Allocation
 from actrec.engine.progress import Display, TrialProgress
@@ -67,7 +68,11 @@ class Conditions:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Runs trials of one study; see :class:`actrec.engine.run.RunOptions` for what is not said here."""
+    """Runs trials of one study; see :class:`actrec.engine.run.RunOptions` for what is not said here.
+
+    Attributes:
+        setup: makes what carries out a worker's commands; None: what trains.
+    """
 
     study: str
     folder: Path
@@ -77,6 +82,7 @@ class Sweep:
     conditions: Conditions
     display: Display
     options: RunOptions
+    setup: Setup | None = None
 
     def run(
         self,
@@ -131,7 +137,9 @@ class Sweep:
         feeder = Feeder(growing.proposals, config, self.allocation.concurrent) if growing else None
         commands = {} if growing else {trial.trial_id: command(trial) for trial in trials}
         with self._scratch() as scratch, interrupts():
-            settings = Settings(self.study, commands, station, self.allocation, scratch, registry, streams)
+            settings = Settings(
+                self.study, commands, station, self.allocation, scratch, registry, streams, self.setup
+            )
             trackers = callbacks(self.options.track, self.study, self.folder, by_id, self.display.say)
             # Trackers first: the recorder takes results out.
             self._tuner(settings, feeder or list(by_id), [*trackers, recorder], scratch).fit()

@@ -15,7 +15,7 @@ from ray.actor import ActorHandle
 
 from actrec.engine.cache import open_clips
 from actrec.engine.features import open_features
-from actrec.engine.fleet import Fleet, Handler
+from actrec.engine.fleet import Fleet, Handler, Setup
 from actrec.engine.mailbox import Post
 from actrec.engine.placement import Allocation
 from actrec.engine.stream import Stream
@@ -36,7 +36,7 @@ class Settings:
     ``commands`` has every trial's, by its id: Tune itself is given the ids alone. Those of a search are not
     known yet: they come with each trial, in its configuration.
     ``streams`` has the clip sets that are streamed, by their folder; where it is empty, clips come from the
-    cache.
+    cache. ``workers`` makes what carries out a worker's commands; None: :class:`WorkerSetup`, which trains.
     """
 
     study: str
@@ -46,6 +46,12 @@ class Settings:
     storage: Path
     registry: ActorHandle[Any] | None = None
     streams: Mapping[Path, Stream] = field(default_factory=dict)
+    workers: Setup | None = None
+
+    @property
+    def setup(self) -> Setup:
+        gpu = bool(self.allocation.gpus_per_worker)
+        return self.workers or WorkerSetup(self.station, self.streams, gpu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ class WarmTrial(tune.Trainable):
         self._fleet = Fleet(
             name=f"{settings.study}-{context.get_actor_id()}",
             allocation=settings.allocation,
-            setup=WorkerSetup(settings.station, settings.streams, bool(settings.allocation.gpus_per_worker)),
+            setup=settings.setup,
             storage=settings.storage,
             datasets={name: data for stream in streams for name, data in stream.datasets(workers).items()},
             registry=settings.registry,
