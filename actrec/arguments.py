@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from actrec.engine.loggers import TRACKERS
 from actrec.engine.run import BUILTIN
-from actrec.engine.tracking import TRACKERS
 from actrec.engine.worker import STALL_S
 from actrec.study.early import STOPPING
 from actrec.study.factors import Study

@@ -36,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.live import Live
 
+    from actrec.report.watch.follow import Watch
     from actrec.report.watch.server import serving
-    from actrec.report.watch.snapshot import Watch
     from actrec.report.watch.terminal import render
 
     console = Console(highlight=False)

@@ -30,7 +30,7 @@ class RunOptions:
         max_failures: lost workers that a trial survives before it counts as failed.
         stall_s: seconds without a sign of life after which a trial's workers are taken to hang.
         halve_batch: begin a trial that runs out of memory anew with half its batch size.
-        track: names of trackers (:mod:`actrec.engine.tracking`) that are given a copy of what is found.
+        track: names of trackers (:mod:`actrec.engine.loggers`) that are given a copy of what is found.
         checkpoint_s: see :class:`~actrec.engine.worker.Station`.
     """
 

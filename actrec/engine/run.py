@@ -10,7 +10,7 @@ from ray.tune.error import TuneError
 
 from actrec.data import synthetic
 from actrec.data.manifest import Manifest
-from actrec.engine import tracking
+from actrec.engine import loggers
 from actrec.engine.cluster import connect
 from actrec.engine.folder import check_folder, read_record
 from actrec.engine.launching import Launch, wanted_of
@@ -63,7 +63,7 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     if study.cv and options.stream:
         raise StudyError("a cross-validation is for sets small enough to keep decoded: leave out --stream")
     for name in options.track:
-        tracking.check(name)
+        loggers.check(name)
     # Those of later rounds are known once the results of earlier ones are read.
     earlier = {} if options.fresh else read_record(options.out)
     later = {row["trial_id"] for row in earlier.get("plan", ())}

@@ -14,8 +14,9 @@ import pytest
 from ray import tune
 from tensorboardX.proto.event_pb2 import Event
 
-from actrec.engine import tracking
-from actrec.engine.tracking import Kind, Tracker, callbacks, hyperparameters
+from actrec.engine import loggers, tracking
+from actrec.engine.loggers import Kind
+from actrec.engine.tracking import Tracker, callbacks, hyperparameters
 from actrec.engine.trainable import FAILURE, HISTORY, RESULT
 from actrec.engine.worker import Failure, TrialResult
 from actrec.errors import StudyError
@@ -281,8 +282,8 @@ def test_a_name_that_is_none_and_one_that_is_not_installed(
 ) -> None:
     with pytest.raises(StudyError, match=r"'tensorbord'; did you mean 'tensorboard'\? \(valid: "):
         callbacks(["tensorbord"], "small", tmp_path, trials, pytest.fail)
-    kind = Kind("no_such_module", "tracking", tracking.TRACKERS["mlflow"].make, files=False)
-    monkeypatch.setitem(tracking.TRACKERS, "mlflow", kind)
+    kind = Kind("no_such_module", "tracking", loggers.TRACKERS["mlflow"].make, files=False)
+    monkeypatch.setitem(loggers.TRACKERS, "mlflow", kind)
     with pytest.raises(StudyError, match=r"needs no_such_module.*pip install 'actrec\[tracking\]'"):
         callbacks(["mlflow"], "small", tmp_path, trials, pytest.fail)
     assert len(callbacks(["tensorboard", "tensorboard"], "small", tmp_path, trials, pytest.fail)) == 1

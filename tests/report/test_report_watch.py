@@ -19,12 +19,11 @@ from rich.console import Console
 from actrec import cli
 from actrec.engine.progress import FILE, News, Running
 from actrec.errors import LedgerError
-from actrec.report.watch import snapshot as module
+from actrec.report.watch.follow import FAILURES, REFRESH_S, Watch
 from actrec.report.watch.sheets import headline, lines, sheets
-from actrec.report.watch.snapshot import Watch, snapshot
+from actrec.report.watch.snapshot import snapshot
 from actrec.report.watch.terminal import render
 from actrec.results.ledger import Ledger
-from actrec.results.lock import MISSED
 from tests.report.example import write_example
 from tests.report.tiny import write_ledger, write_study
 
@@ -176,7 +175,7 @@ def test_a_watch_follows_a_folder_that_grows_and_ends_with_its_driver(tmp_path: 
         ("running", "2 of 6 trials ok, 1 failed, 3 waiting"),
         ("stopped", "2 of 6 trials ok, 1 failed, 3 waiting"),
     ]
-    assert min(waits) >= module.REFRESH_S
+    assert min(waits) >= REFRESH_S
 
 
 def _drive(folder: Path, ready: Event) -> None:
@@ -208,7 +207,7 @@ def test_a_read_that_fails_is_tried_again_and_not_for_ever(tmp_path: Path) -> No
     write_ledger(tmp_path, ["b0"])
     watch = Watch(tmp_path)
     (tmp_path / "study.json").write_text("{")
-    for _ in range(MISSED):
+    for _ in range(FAILURES):
         assert headline(watch.look()) == "1 of 6 trials ok, 5 waiting"
     with pytest.raises(LedgerError, match=r"study\.json cannot be read"):
         watch.look()

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, expect
 
 from actrec import cli
 from actrec.report.page import build_report
+from actrec.report.watch.follow import Watch
 from actrec.report.watch.server import serving
-from actrec.report.watch.snapshot import Watch
 from tests.report.tiny import CLASSES, write_ledger, write_study, write_tiny
 
 NASTY = "<script>alert(1)</script>"

@@ -1,2 +1,2 @@
-"""A study while it runs: :mod:`.snapshot` reads its folder, :mod:`.sheets` puts it into words and tables, and
-:mod:`.terminal` and :mod:`.page` show these."""
+"""A study while it runs: :mod:`.follow` reads its folder, :mod:`.snapshot` makes values of what is there,
+:mod:`.sheets` words and tables of these, and :mod:`.terminal` and :mod:`.page` show them."""

@@ -1,25 +1,19 @@
-"""A study's folder while another process writes into it → plain values."""
+"""What the files of a running study hold → plain values."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
-from actrec.engine.progress import TRIALS, News, Running, read_news
-from actrec.errors import LedgerError
-from actrec.report.record import Row, at, finite, read_study, word
-from actrec.results.ledger import RESULTS, Ledger
-from actrec.results.lock import MISSED, heartbeat, read_owner
+from actrec.engine.progress import TRIALS, News, Running
+from actrec.report.record import Row, at, finite, word
 from actrec.results.schema import FAILED, TABLES
 
 Driver = Literal["alive", "gone", "none"]  # gone: it still owns the folder, and does not run
 State = Literal["running", "gone", "stopped", "done"]
 
-REFRESH_S = 2.0  # between two looks, and at least four times as long as a look takes
 SEARCH = "search"  # the stage whose trials are no arms
 ENOUGH = 3  # trials ended in this launch, from which the time left is told where the driver does not tell it
 
@@ -116,77 +110,7 @@ class Snapshot:
         return [trial for _, trial in sorted(ended, key=lambda pair: pair[0], reverse=True)[:most]]
 
 
-class Watch:
-    """Looks at one study's folder again and again. Changes nothing in it.
-
-    Attributes:
-        latest: the last snapshot.
-
-    Raises:
-        LedgerError: if there is no study in ``folder``, or it cannot be read.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._ledger = folder, Ledger(folder)
-        self._sign, self._seen = b"", 0.0
-        if not any((folder / name).exists() for name in (*RESULTS, "owner.json")):
-            raise LedgerError(f"{folder} holds no study: neither study.json nor a trial")
-        try:
-            self.latest = self._read()
-        except LedgerError:  # folded together meanwhile: what was just here lies elsewhere now
-            self.latest = self._read()
-        self._failed = 0
-
-    def look(self) -> Snapshot:
-        """The study now. Where reading fails it is as it was: the driver may be moving what is read.
-
-        Raises:
-            LedgerError: if reading fails time after time.
-        """
-        try:
-            self.latest = self._read()
-            self._failed = 0
-        except LedgerError:
-            self._failed += 1
-            if self._failed > MISSED:
-                raise
-        return self.latest
-
-    def follow(self, pause: Callable[[float], None] = time.sleep) -> Iterator[Snapshot]:
-        """Looks every ``REFRESH_S`` seconds, until the driver has ended. The last snapshot is of that."""
-        while True:
-            began = time.monotonic()
-            found = self.look()
-            yield found
-            if found.state != "running":
-                return
-            pause(max(REFRESH_S, 4 * (time.monotonic() - began)))
-
-    def _read(self) -> Snapshot:
-        driver, news = self._driver(), read_news(self._folder)
-        study = read_study(self._folder)
-        columns = [name for name in (*_COLUMNS, *_metrics(study)) if name in TABLES["trials"].names]
-        rows = self._ledger.read("trials", columns=list(dict.fromkeys(columns))).to_pylist()
-        name = self._folder.resolve().name
-        return snapshot(name, study, rows, news, driver, datetime.now(UTC))
-
-    def _driver(self) -> Driver:
-        owner = read_owner(self._folder)
-        if owner is None:
-            return "none"
-        lives = owner.lives()
-        if lives is None:  # on another machine: its heartbeat is measured with our clock alone
-            sign = heartbeat(self._folder)
-            if sign != self._sign:
-                self._sign, self._seen = sign, time.monotonic()
-            lives = time.monotonic() - self._seen < MISSED * owner.beat_s
-        return "alive" if lives else "gone"
-
-
-_COLUMNS = ("trial_id", "arm", "seed", "fold", "stage", "status", "error", "seconds", "ended")
-
-
-def _metrics(study: Row) -> tuple[str, str]:
+def metrics(study: Row) -> tuple[str, str]:
     """The columns of the study's metric on validation and test; not all are measured on validation."""
     metric = at(study, "study.metric", str, "top1").removeprefix("test_")
     val = f"val_{metric}"
@@ -207,7 +131,7 @@ def snapshot(
     """
     if driver != "alive":
         news = None
-    val, test = _metrics(study)
+    val, test = metrics(study)
     asked = at(study, "study.search.trials", int, 0)
     groups = _groups(_trials(at(study, "plan", list, []), rows, news, val, test, search=asked > 0), asked)
     waiting = sum(group.count("waiting") + group.count("running") for group in groups)
