@@ -40,7 +40,7 @@ from benchmarks.simulated import ACCURACY, Cell, all_cells, pilot, quick_cells, 
 from benchmarks.standard_tests import Floats, Told, mixed_model, t_test
 
 OURS, ALONE = "ours", "alone"
-PEERS = ("t_seeds", "t_videos", "mixed")
+PEERS = ("t_seeds", "t_videos", "mixed", "mixed_t")
 METHODS = (OURS, ALONE, *PEERS)
 NAMES = {
     "ours": "**actrec**",
@@ -48,6 +48,7 @@ NAMES = {
     "t_seeds": "paired t over seeds",
     "t_videos": "paired t over videos",
     "mixed": "mixed model, Wald's test",
+    "mixed_t": "mixed model, t with S − 1 df",
 }
 
 
@@ -71,6 +72,7 @@ def results(y: Floats, groups: NDArray[np.int64]) -> dict[str, list[Told]]:
         "t_seeds": [t_test(d.mean(axis=1)) for d in differences],
         "t_videos": [t_test(d.mean(axis=0)) for d in differences],
         "mixed": [mixed_model(d) for d in by_group],
+        "mixed_t": [mixed_model(d, d.shape[0] - 1) for d in by_group],
     }
 
 

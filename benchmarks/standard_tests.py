@@ -22,16 +22,16 @@ def t_test(values: Floats) -> Told:
     return _told(float(values.mean()), float(values.var(ddof=1)) / len(values), len(values) - 1)
 
 
-def mixed_model(d: Floats) -> Told:
+def mixed_model(d: Floats, df: float = math.inf) -> Told:
     """A linear mixed model of (S, G), seeds and groups of videos being crossed random effects:
 
         d[s, g] = mean + seed[s] + group[g] + e[s, g].
 
-    Estimated by restricted maximum likelihood, judged by Wald's test (normal, not Student's t), as by
-    ``MixedLM`` of statsmodels, whose numbers these are in a thousandth of the time. For such a table the
-    likelihood is that of three independent mean squares, of seeds, groups and error, of which none is
-    expected below the error's. So the estimates are the mean squares; one that is below the error's is pooled
-    with it, the smaller one first.
+    Estimated by restricted maximum likelihood; judged by Wald's test, as by ``MixedLM`` of statsmodels, whose
+    numbers these are in a thousandth of the time, or by Student's t with ``df`` degrees of freedom. For such
+    a table the likelihood is that of three independent mean squares, of seeds, groups and error, of which
+    none is expected below the error's. So the estimates are the mean squares; one that is below the error's
+    is pooled with it, the smaller one first.
 
     Source: Searle, Casella & McCulloch, "Variance Components" (1992), section 4.7; Thompson, "The problem of
     negative estimates of variance components", Ann. Math. Stat. 33 (1962), for the pooling.
@@ -39,17 +39,17 @@ def mixed_model(d: Floats) -> Told:
     seeds, groups = d.shape
     mean = float(d.mean())
     by_seed, by_group = d.mean(axis=1) - mean, d.mean(axis=0) - mean
-    error_df = (seeds - 1) * (groups - 1)
-    error = float(np.sum((d - mean - by_seed[:, None] - by_group) ** 2)) / error_df
+    rest = (seeds - 1) * (groups - 1)
+    error = float(np.sum((d - mean - by_seed[:, None] - by_group) ** 2)) / rest
     variance = 0.0
     own = [(groups * float(by_seed @ by_seed), seeds - 1), (seeds * float(by_group @ by_group), groups - 1)]
-    for square, df in sorted(own, key=lambda one: one[0] / one[1]):
-        if square / df < error:
-            error, error_df = (square + error * error_df) / (df + error_df), df + error_df
+    for square, free in sorted(own, key=lambda one: one[0] / one[1]):
+        if square / free < error:
+            error, rest = (square + error * rest) / (free + rest), free + rest
         else:
-            variance += square / df - error
+            variance += square / free - error
     variance += error
-    return _told(mean, variance / d.size, math.inf)
+    return _told(mean, variance / d.size, df)
 
 
 def _told(difference: float, variance: float, df: float) -> Told:

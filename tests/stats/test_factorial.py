@@ -18,7 +18,7 @@ from actrec.metrics import DIRECTIONS
 from actrec.results.schema import table
 from actrec.seeding import numpy_rng
 from actrec.stats.factorial import Factorial, FactorialEffect, contrast_rows, factorial_effects, weights
-from actrec.stats.moderation import PRIOR_DF, pool
+from actrec.stats.moderation import MOST_PRIOR_DF, pool
 from actrec.stats.paired import paired_effect
 from actrec.stats.scores import Outcomes
 from actrec.study.fractional import fraction
@@ -113,13 +113,11 @@ def test_estimates_are_those_of_statsmodels(design: Factorial) -> None:
 
 def test_the_variance_over_seeds_is_that_of_the_analysis_of_variance_and_of_the_contrast_itself() -> None:
     # All videos of a trial score alike, so that seeds alone vary. The analysis of variance of arms and seeds
-    # (blocks) has 3 × 4 = 12 residual degrees of freedom; a contrast by itself has 4, the prior is worth 7/4:
-    # 7/23 of the variance is that of the analysis, w = 16/23 its own, and 1/df = w² / 4 + (1 − w²) / 12.
+    # (blocks) has 3 × 4 = 12 residual degrees of freedom; a contrast by itself has 4, the prior is worth 4:
+    # half of the variance is that of the analysis, half its own, and df = 1 / (½² / 4 + (1 − ½²) / 12) = 8.
     design, rng = full(2, 2), numpy_rng(3, "factorial")
     means = {arm: rng.normal(size=5) for arm in design.cells}
-    assert pool(list(means.values())).prior_df > PRIOR_DF / 4 == 7 / 4
-    w = 16 / 23
-    df = 1 / (w**2 / 4 + (1 - w**2) / 12)
+    assert pool(list(means.values())).prior_df > MOST_PRIOR_DF == 4
     rows = [(*cell, seed, means[arm][seed]) for arm, cell in design.cells.items() for seed in range(5)]
     fit = smf.ols("y ~ C(a, Sum)*C(b, Sum) + C(seed)", DataFrame(rows, columns=["a", "b", "seed", "y"])).fit()
     assert fit.df_resid == 12
@@ -133,8 +131,8 @@ def test_the_variance_over_seeds_is_that_of_the_analysis_of_variance_and_of_the_
         ("A1B1", {"A": 1, "B": 1}, "C(a, Sum)[S.0]:C(b, Sum)[S.0]", 4),
     ):
         own = np.var(weights(design, step) @ np.array(list(means.values())), ddof=1) / 5
-        variance = (1 - w) * (times * fit.bse[parameter]) ** 2 + w * own
-        half = stats.t.ppf(0.975, df) * math.sqrt(variance)
+        variance = ((times * fit.bse[parameter]) ** 2 + own) / 2
+        half = stats.t.ppf(0.975, 8) * math.sqrt(variance)
         effect = found[name]
         assert effect.difference == pytest.approx(times * fit.params[parameter])
         assert (effect.high - effect.low) / 2 == pytest.approx(half)
