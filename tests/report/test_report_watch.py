@@ -243,6 +243,16 @@ def test_many_arms_fit_on_the_screen_and_the_busiest_are_shown(tmp_path: Path) -
     assert len(sheets(found)[0].rows) == 12
 
 
+def test_numbers_stay_whole_where_it_is_narrow(tmp_path: Path) -> None:
+    write_example(tmp_path, done=37)
+    text = StringIO()
+    console = Console(file=text, width=74)
+    console.print(render(Watch(tmp_path).latest, console, whole=True))
+    (line,) = [line for line in text.getvalue().splitlines() if line.startswith("38c68378a6ff")]
+    assert line.split()[1] == "freeze.…"
+    assert line.split()[-6:] == ["91.8", "%", "89.2", "%", "1.1", "s"]
+
+
 def test_a_terminal_is_sent_no_commands(tmp_path: Path) -> None:
     write_study(tmp_path, plan=[{"trial_id": "x", "arm": "\x1b[2J[red]a[/]\u202e", "seed": 0}])
     text = StringIO()

@@ -14,6 +14,7 @@ from actrec.report.watch.snapshot import Snapshot
 
 FRAME = 4  # lines of a table beside its rows, an empty one before it counted
 LEAST = 3  # arms, however small the terminal
+CUT = ("Arm", "Status")  # columns of any width
 COLOURS = {"ok": "green", "failed": "red"}
 
 
@@ -44,9 +45,12 @@ def _table(sheet: Sheet) -> Table:
         header_style="dim",
     )
     for heading, number in sheet.columns:
-        table.add_column(heading, justify="right" if number else "left", overflow="ellipsis", no_wrap=True)
+        # Where it is narrow, names are cut and numbers stay whole. Rich cuts what may wrap first; a text that
+        # may not is cut all the same.
+        table.add_column(heading, justify="right" if number else "left", no_wrap=heading not in CUT)
     for row, kind in zip(sheet.rows, sheet.kinds, strict=True):
-        table.add_row(*(Text(_plain(cell)) for cell in row), style=COLOURS.get(kind, ""))
+        cells = (Text(_plain(cell), no_wrap=True, overflow="ellipsis") for cell in row)
+        table.add_row(*cells, style=COLOURS.get(kind, ""))
     return table
 
 
