@@ -71,6 +71,7 @@ class Launch:
         self._keys: dict[tuple[DataSpec, ClipSpec], ClipKey] = {}
         self._earlier = read_record(self.options.out)
         self._record: dict[str, Any] = {}
+        self._storage = Storage(self.options.out, self.study, self.display.say)
 
     def pending(self) -> list[Trial]:
         """What the plan has still to run, now that some trials have ended."""
@@ -98,6 +99,8 @@ class Launch:
         """Folds the ledger, and writes effects, provenance and what the report shows of the videos."""
         if self._now.growing is not None:  # it was stopped in the middle
             self._now = dataclasses.replace(self._now, trials=tuple(self._now.growing.trials))
+        if self._now.proposals is not None:
+            self._storage.follow(self._now.proposals)
         trials = self._now.trials
         self._draw()
         self._supply.release()
@@ -219,9 +222,8 @@ class Launch:
         mapped = embeddings.first_seeds(self._now.compared)
         growing = None
         if self._now.growing is not None:
-            storage = Storage(self.options.out, self.study, self.display.say)
-            storage.follow(self._now.growing)
-            growing = Growing(self._now.growing, storage, self._write_record)
+            self._storage.follow(self._now.growing)
+            growing = Growing(self._now.growing, self._storage, self._write_record)
         planned = self._now.growing.search.trials if self._now.growing else len(self._now.trials)
         seen = sweep.run(
             pending,

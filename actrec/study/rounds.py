@@ -47,7 +47,7 @@ class Round:
         path: of an adaptive design, the best arms so far by name, the baseline first.
         looks: what every p-value of the study must be multiplied by; 1 without a race.
         search: how far a study with a search is; None in others.
-        growing: while a search runs, it proposes further trials as these end, before the next round.
+        proposals: the trials of its search.
     """
 
     arms: tuple[Arm, ...]
@@ -56,7 +56,12 @@ class Round:
     path: tuple[str, ...]
     looks: int
     search: Progress | None = None
-    growing: Proposals | None = None
+    proposals: Proposals | None = None
+
+    @property
+    def growing(self) -> Proposals | None:
+        """While a search runs, it: further trials are proposed as these end, before the next round."""
+        return None if self.proposals is None or self.proposals.done else self.proposals
 
     @property
     def compared(self) -> tuple[Trial, ...]:
@@ -93,14 +98,14 @@ def _searched(study: Study, rows: Mapping[str, Row], look: Look | None) -> Round
     numbers = candidates(study, proposals.ended)
     progress = Progress(CONFIRM, proposals.exhausted, tuple(numbers))
     if not numbers:
-        return Round((), tuple(found), (), (), 1, progress)
+        return Round((), tuple(found), (), (), 1, progress, proposals)
     again = confirmation(study, [found[number] for number in numbers], found[0])
     if not _ended(again, rows):
         pending = tuple(trial for trial in again if trial.trial_id not in rows)
-        return Round((), (*found, *again), pending, (), 1, progress)
+        return Round((), (*found, *again), pending, (), 1, progress, proposals)
     progress = dataclasses.replace(progress, winner=winner(again, rows))
     if not progress.winner:  # the base is the best, or nothing ended well: there is nothing to take apart
-        return Round((), (*found, *again), (), (), 1, progress)
+        return Round((), (*found, *again), (), (), 1, progress, proposals)
     around, arms = ablation(study, found[progress.winner].spec, found[0].spec)
     last = _ablated(around, rows, look, tuple(arms))
     staged = {trial.trial_id: dataclasses.replace(trial, stage=ABLATE) for trial in last.trials}
@@ -109,6 +114,7 @@ def _searched(study: Study, rows: Mapping[str, Row], look: Look | None) -> Round
         trials=(*found, *again, *staged.values()),
         pending=tuple(staged[trial.trial_id] for trial in last.pending),
         search=dataclasses.replace(progress, stage=ABLATE),
+        proposals=proposals,
     )
 
 
