@@ -4,8 +4,8 @@
 
 Each trial trains one epoch of a tiny model on the same few small clips. Ours: one study, trials one after
 another on warm workers, with 1 and with 2 of them. Ray's: a Tune function that calls
-``TorchTrainer(...).fit()`` on a Ray dataset, decoded before. A trial's cost is the mean time between the ends of two trials,
-without the cold start.
+``TorchTrainer(...).fit()`` on a Ray dataset, decoded before. A trial's cost is the mean time between the ends
+of two trials, without the cold start.
 
 Prints one JSON object: ``warm_s`` (1 worker), ``warm_2_workers_s``, ``ray_pattern_s``, ``ratio`` (of the last
 to the first), and the machine.
@@ -49,7 +49,7 @@ def ours(manifest: Path, scratch: Path, trials: int, workers: int) -> list[float
 
 
 def documented(manifest: Manifest, scratch: Path, trials: int) -> float:
-    """Seconds a trial of Ray's documented pattern takes; the same trials, on clips that are decoded already."""
+    """Seconds that a trial of Ray's documented pattern takes, on clips that are decoded already."""
     videos = videos_of(manifest)
     counts = Counter(video.label for video in videos if video.split == "train")
     names = manifest.class_names
