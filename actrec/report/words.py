@@ -170,6 +170,8 @@ def _searched(report: Report, search: Search) -> str:
     if effect is None or effect.difference is None:
         if ablate.state == "done":
             return f"Search: {name} won the confirmation; there is no verdict on it."
+        if ablate.state == "ahead":
+            return f"Search: {name} won the confirmation; the ablation follows."
         return (
             f"Search: {name} won the confirmation and is being ablated: {ablate.ended} of "
             f"{count(ablate.planned or 0, 'trial')} have ended."
