@@ -19,7 +19,7 @@ from actrec.spec import TrialSpec, get, override, trial_id
 from actrec.study import space as spaces
 from actrec.study.designs import DESIGNS, PLACEBO, REFERENCE, Arm, show
 from actrec.study.greedy import ADAPTIVE
-from actrec.study.search import Search
+from actrec.study.search import FRESH_SEEDS, Search
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 RESERVED = {
@@ -186,6 +186,8 @@ class Study:
             )
         if self.cv:
             raise StudyError("a search is judged on the data's own validation split: leave out cv")
+        if not all(seed < FRESH_SEEDS for seed in self.seeds):
+            raise StudyError(f"seeds={self.seeds}: with a search they must be below {FRESH_SEEDS}")
         base = override(self.base, {"model": resolve(self.base.model)})
         space = spaces.check(search.space, base, RESERVED)
         if search.epochs and "optim.epochs" in space:

@@ -65,6 +65,7 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "qmc": _qmc,
     "brute_force": _brute_force,
 }
+FRESH_SEEDS = 1000  # those of a study with a search are below: what follows has its own
 SEVERAL = ("tpe", "gp", "nsga2", "random", "qmc", "brute_force")  # that take several objectives
 
 

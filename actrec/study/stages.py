@@ -20,10 +20,13 @@ from actrec.study.designs import PLACEBO, REFERENCE, Arm, arms
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
 from actrec.study.proposals import SEARCH, Ended, searched
+from actrec.study.search import FRESH_SEEDS
 from actrec.study.space import active, combinations, level
 
 CONFIRM, ABLATE = "confirm", "ablate"
 STAGES = (SEARCH, CONFIRM, ABLATE)
+# Where the seeds of the later stages begin: far from those of any study, so that they stay when it gets more.
+CONFIRM_SEEDS, ABLATE_SEEDS = FRESH_SEEDS, 2 * FRESH_SEEDS
 DEFAULT = "default"  # the arm of the base, where the winner is the reference
 
 
@@ -92,10 +95,9 @@ def candidates(study: Study, ended: Mapping[int, Ended]) -> list[int]:
 def confirmation(study: Study, chosen: Sequence[Trial], base: Trial) -> list[Trial]:
     """The base and the candidates once more, each with the same fresh seeds, at the full budget."""
     assert study.search is not None
-    first = max(study.seeds) + 1
     return [
-        _again(study, trial, seed)
-        for seed in range(first, first + study.search.confirm_seeds)
+        _again(study, trial, CONFIRM_SEEDS + number)
+        for number in range(study.search.confirm_seeds)
         for trial in (base, *chosen)
     ]
 
@@ -150,8 +152,7 @@ def ablation(study: Study, won: TrialSpec, base: TrialSpec) -> tuple[Study, list
     if study.placebo:
         overrides = {**named[0].overrides, "placebo": 1}
         named.append(Arm(PLACEBO, PLACEBO, "1", overrides, baseline="0"))
-    first = max(study.seeds) + 1 + study.search.confirm_seeds
-    seeds = tuple(range(first, first + len(study.seeds)))
+    seeds = tuple(ABLATE_SEEDS + seed for seed in study.seeds)
     return dataclasses.replace(study, base=reference, search=None, seeds=seeds), named
 
 

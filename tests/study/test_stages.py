@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from actrec.spec import ModelSpec, get, override
@@ -36,7 +38,7 @@ def test_the_three_stages_share_no_seed_and_the_best_goes_on() -> None:
     assert now.search.winner == best[0], "what is looked up has no noise"
 
     seeds = {name: {t.seed for t in stage(now.trials, name)} for name in (SEARCH, CONFIRM, ABLATE)}
-    assert seeds == {SEARCH: {0}, CONFIRM: {2, 3, 4}, ABLATE: {5, 6}}
+    assert seeds == {SEARCH: {0}, CONFIRM: {1000, 1001, 1002}, ABLATE: {2000, 2001}}
     confirmed = stage(now.trials, CONFIRM)
     assert {t.arm for t in confirmed} == {DEFAULT, *(f"#{n}" for n in best)}
     assert len(confirmed) == 3 * 3
@@ -175,3 +177,12 @@ def test_any_stage_goes_on_where_it_was_stopped(cut: int) -> None:
     again, more = play(made, order=5, rows=list(rows[:cut]))
     assert (again.trials, again.arms, again.search) == (now.trials, now.arms, now.search)
     assert sorted(r["trial_id"] for r in more) == sorted(r["trial_id"] for r in rows)
+
+
+def test_more_seeds_leave_what_was_done_in_the_study() -> None:
+    made = study(trials=8, confirm=1, confirm_seeds=1)
+    _, rows = play(made)
+    now, more = play(dataclasses.replace(made, seeds=(0, 1, 2)), rows=list(rows))
+    assert more[: len(rows)] == rows
+    assert {t.seed for t in now.compared} == {2000, 2001, 2002}
+    assert {t.trial_id for t in now.trials} == {r["trial_id"] for r in more}
