@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import classification_report
 
 from actrec.errors import LedgerError
-from actrec.report.optimism import large_gap
+from actrec.report.optimism import large_gap, selected
 from actrec.report.record import at
 from actrec.report.tables import load
 from actrec.report.values import Report
@@ -338,6 +338,23 @@ def test_a_gap_that_chance_does_not_explain_is_large(tmp_path: Path, val: float,
     tiny.write_study(tmp_path, plan=[entry], manifest={"counts": {"val": 100, "test": 100}})
     found = large_gap(load(tmp_path))
     assert found == (pytest.approx(0.2) if large else None)
+
+
+def test_validation_selects_among_all_arms_but_the_placebo(report: Report, tmp_path: Path) -> None:
+    # The baseline's (0.9 + 0.7) / 2 and a=x's 0.8 are equal, and the change lacks a seed; the placebo has 0.99.
+    chosen = selected(report)
+    assert chosen is not None
+    assert chosen.name == "baseline"
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    plan = []
+    for arm, val, top1 in (("baseline", 0.95, 0.7), ("augment=hflip", 0.9, 0.5)):
+        entry = {"trial_id": arm[:1], "arm": arm, "factor": "augment", "level": "hflip", "seed": 0}
+        plan.append(entry)
+        ledger.append(entry | {"status": "ok", "val_top1": val, "test_top1": top1, "n_test": 100}, [], [])
+    tiny.write_study(tmp_path, plan=plan, manifest={"counts": {"val": 100, "test": 100}})
+    gap = large_gap(load(tmp_path))
+    assert gap == pytest.approx(0.25)  # the baseline's, not the flip's 0.4
 
 
 def test_contrasts_are_those_on_the_studys_metric(tmp_path: Path) -> None:

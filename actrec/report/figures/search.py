@@ -83,7 +83,7 @@ def history(search: Search, tried: Sequence[Tried]) -> go.Figure:
 def slices(search: Search, tried: Sequence[Tried], dimension: Dimension) -> go.Figure:
     """Validation top-1 against one dimension, of the trials that it exists for."""
     fig, seen = _upright(search, axis(dimension), 190, title="")
-    _dots(fig, search, tried, lambda one: place(dimension, one), seen)
+    _dots(fig, search, tried, lambda one: place(dimension, one), seen, whole=False)
     return fig
 
 
@@ -184,9 +184,11 @@ def _dots(
     tried: Sequence[Tried],
     across: Callable[[Tried], float | None],
     seen: Window,
+    *,
+    whole: bool = True,
 ) -> None:
     """A dot for every trial that has a value and a place, a trace for each kind; a triangle at the edge of
-    what is seen for a trial beyond it."""
+    what is seen for a trial beyond it. ``whole``: its settings are shown on hover."""
     candidates = {one.number for one in search.confirmed}
     for kind, marker in MARKERS.items():
         shown = [
@@ -201,7 +203,10 @@ def _dots(
             mode="markers",
             marker=marker | {"symbol": [_symbol(one, marker, seen) for _, one in shown]},
             cliponaxis=False,
-            customdata=[f"{hover(one)}<br>val {100 * (one.value or 0.0):.1f} %" for _, one in shown],
+            customdata=[
+                f"{hover(one) if whole else style.text(one.name)}<br>val {100 * (one.value or 0.0):.1f} %"
+                for _, one in shown
+            ],
             hovertemplate="%{customdata}<extra></extra>",
         )
 

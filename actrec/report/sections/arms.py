@@ -148,7 +148,7 @@ def _optimism(report: Report) -> str:
     best = selected(report)
     found = gap(best) if best else None
     if best is None or found is None:
-        return "No change has been selected yet. "
+        return "No arm has been selected yet. "
     moved = words.unit("top1").signed(found)
     told = "more than chance explains" if large_gap(report) else "within what chance explains"
     return (

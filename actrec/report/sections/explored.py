@@ -8,6 +8,7 @@ from actrec.report import words
 from actrec.report.figures import search as figures
 from actrec.report.figures.parallel import parallel_coordinates
 from actrec.report.importances import FEWEST
+from actrec.report.importances import MOST as EXPLAINED
 from actrec.report.markup import Child, Html, el
 from actrec.report.sections.parts import note, plot, section
 from actrec.report.values import Dimension, Report, Search, Tried
@@ -81,12 +82,13 @@ def importance(report: Report) -> Html | None:
                 "The two most important dimensions, by the mean of both methods, and top-1 on validation.",
             )
         )
+    told = f"the {words.count(ran, 'trial')}" if ran <= EXPLAINED else f"{EXPLAINED} of the {ran:,} trials"
     rough = "With so few trials these are rough. " if ran < STABLE else ""
     return section(
         "importances",
         "Importances",
         note(
-            f"By Optuna, from the {words.count(ran, 'trial')} that ran to their end. {rough}They describe "
+            f"By Optuna, from {told} that ran to their end. {rough}They describe "
             "what the search saw; what a change is worth is measured by the ablation."
         ),
         el("div", drawn, class_="split even"),
