@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -18,6 +21,7 @@ from actrec.engine.run import Outcome, RunOptions, run_study, with_data
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec, override
 from actrec.study.factors import Factor, Study
 from tests.engine.disk import Disk, mount, unmount
+from tests.engine.swept import SCRIPT, Start
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +88,33 @@ def small_disk() -> Iterator[Callable[[Path, int], Disk]]:
     yield make
     for disk in disks:
         unmount(disk)
+
+
+@pytest.fixture
+def start(manifest_path: Path, tmp_path: Path) -> Iterator[Start]:
+    """Starts the sweep of ``sweep.py`` as a process of its own."""
+    running: list[subprocess.Popen[str]] = []
+
+    def go(out: Path, *more: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(SCRIPT), "--data", str(manifest_path), "--out", str(out), *more]
+        environment = os.environ | {"ACTREC_CACHE": str(tmp_path / "cache")}
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield go
+    for process in running:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def whole(manifest_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that sweep where nothing disturbed it."""
+    folder = tmp_path_factory.mktemp("whole")
+    command = [sys.executable, str(SCRIPT), "--data", str(manifest_path), "--out", str(folder / "out")]
+    environment = os.environ | {"ACTREC_CACHE": str(folder / "cache")}
+    subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
+    return folder / "out"

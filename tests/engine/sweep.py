@@ -13,7 +13,7 @@ STUDY = Study(
     base=TrialSpec(
         clip=ClipSpec(sampling="uniform", num_frames=4, height=16, width=16),
         model=ModelSpec(name="frame_transformer", width=16, layers=1, attention_heads=2),
-        optim=OptimSpec(epochs=12, batch_size=8),
+        optim=OptimSpec(epochs=60, batch_size=8),
     ),
     factors=(Factor("loss.class_weights", levels=("balanced", "sqrt"), baseline="none"),),
     seeds=(0, 1, 2),

@@ -3,102 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
-from ray.cluster_utils import Cluster
 
-from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study
 from actrec.study.plan import plan
+from tests.engine.disk import Disk
+from tests.engine.swept import TRIALS, Start, check_same, finished_trials, values, wait_for
 from tests.engine.watched import processes
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
-SWEEP = Path(__file__).with_name("sweep.py")
-TRIALS = 9
-TIMES = ("started", "ended", "seconds", "host")  # the columns that may differ between two runs of a trial
 
 
-def wait_for(what: str, found: Callable[[], Any], limit_s: float = 240.0) -> Any:
-    """Polls until ``found()`` is true; fails the test after ``limit_s``."""
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if value := found():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {limit_s} s")
-
-
-def values(out: Path) -> dict[str, dict[str, Any]]:
-    """What the trials of a study came to, by trial id; each must be there once."""
-    rows = Ledger(out).read("trials").to_pylist()
-    assert len({row["trial_id"] for row in rows}) == len(rows)
-    return {row["trial_id"]: {k: v for k, v in row.items() if k not in TIMES} for row in rows}
-
-
-def predictions(out: Path) -> list[dict[str, Any]]:
-    rows = Ledger(out).read("predictions").to_pylist()
-    return sorted(rows, key=lambda row: (row["trial_id"], row["video_id"]))
-
-
-@pytest.fixture
-def start(manifest_path: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the sweep as a process of its own."""
-    running: list[subprocess.Popen[str]] = []
-
-    def go(out: Path, *more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, str(SWEEP), "--data", str(manifest_path), "--out", str(out), *more]
-        environment = os.environ | {"ACTREC_CACHE": str(tmp_path / "cache")}
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        running.append(process)
-        return process
-
-    yield go
-    for process in running:
-        process.kill()
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
-
-
-def test_a_study_runs_on_a_cluster_of_several_nodes(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    # One worker of each trial on either node: a node has no room for two.
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        cluster.add_node(num_cpus=1)
-        study = start(
-            tmp_path / "out", "--address", cluster.address, "--workers-per-trial", "2", "--epochs", "2"
-        )
-        _, text = study.communicate()
-    finally:
-        cluster.shutdown()  # type: ignore[no-untyped-call]
-    assert study.returncode == 0, text
-    assert "1 at a time × 2 workers" in text
-    assert {row["status"] for row in values(tmp_path / "out").values()} == {"ok"}
-    assert len(values(tmp_path / "out")) == TRIALS
-    assert not (tmp_path / "out" / ".ray").exists()
-
-
-def finished_trials(out: Path) -> int:
-    return len(list((out / "parts").glob("[0-9a-f]*")))
-
-
-def test_a_killed_driver_goes_on_to_the_same_result(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert start(whole).wait() == 0
-
+def test_a_killed_driver_goes_on_to_the_same_result(start: Start, whole: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
     driver = start(broken)
     wait_for("a third of the trials", lambda: finished_trials(broken) >= TRIALS // 3)
     driver.send_signal(signal.SIGKILL)
@@ -110,14 +35,10 @@ def test_a_killed_driver_goes_on_to_the_same_result(
     _, text = again.communicate()
     assert again.returncode == 0, text
     assert ": 0 decoded now" in text
-    assert values(broken) == values(whole)
-    assert len(values(whole)) == TRIALS
-    assert predictions(broken) == predictions(whole)
+    check_same(broken, whole)
 
 
-def test_an_interrupt_is_orderly_and_the_same_command_goes_on(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_an_interrupt_is_orderly_and_the_same_command_goes_on(start: Start, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = start(out)
     wait_for("a trial", lambda: finished_trials(out) >= 1)
@@ -175,3 +96,26 @@ def test_killed_workers_and_trial_actors_cost_nothing_but_time(
     wait_for("all CPUs given back", lambda: free() == 2.0, 60)
     groups = ray.util.placement_group_table().values()
     assert {group["state"] for group in groups} == {"REMOVED"}
+
+
+def test_a_full_disk_stops_the_sweep_and_the_same_command_goes_on(
+    start: Start, whole: Path, small_disk: Callable[[Path, int], Disk], tmp_path: Path
+) -> None:
+    disk = small_disk(tmp_path / "disk", 64 * 2**20)
+    out = disk.folder / "out"
+    first = start(out)
+    wait_for("a third of the trials", lambda: finished_trials(out) >= TRIALS // 3)
+    disk.fill()
+    _, text = first.communicate()
+    assert first.returncode == 2, text
+    assert re.search(f"error: cannot write .*{out}.*: No space left on device", text)
+    assert "Traceback" not in text
+    kept = len(values(out))
+    assert TRIALS // 3 <= kept < TRIALS
+
+    disk.make_room()
+    second = start(out)
+    _, text = second.communicate()
+    assert second.returncode == 0, text
+    assert f"trials: {kept} of {TRIALS}" in text
+    check_same(out, whole)

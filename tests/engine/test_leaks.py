@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -115,6 +116,9 @@ def test_a_clip_set_of_four_times_the_object_store(
     manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, feed: str
 ) -> None:
     monkeypatch.setenv("ACTREC_CACHE", str(tmp_path / "cache"))
+    # The script starts Ray itself, which would leave a token in the user's home for every later cluster.
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     command = [sys.executable, "-c", LARGE, str(manifest_path), str(tmp_path / "out"), str(STORE), feed]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,51 @@
+"""What befalls one worker of a group, which the others must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actrec.data.manifest import Manifest
+from actrec.engine.fleet import Fleet
+from actrec.engine.placement import Allocation
+from actrec.engine.trainable import WorkerSetup
+from actrec.engine.worker import EpochDone, RunEpoch, Station, TrialResult
+from actrec.results.ledger import Ledger
+from actrec.spec import TrialSpec, override, trial_id
+from actrec.study.factors import Study
+from tests.engine.one_trial import clip_set, essence
+from tests.engine.short_of_memory import ShortOfMemory
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_group_halves_its_batch_together_when_one_worker_is_short_of_memory(
+    small_study: Callable[..., Study], manifest: Manifest, tmp_path: Path
+) -> None:
+    spec = small_study(optim__epochs=3, optim__batch_size=16).base
+    clips = clip_set(manifest, spec, tmp_path)
+    station = Station(tmp_path, Ledger(tmp_path).claim(), checkpoint_s=0.0, halve_batch=True)
+    allocation = Allocation(workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, threads=1)
+    setup = ShortOfMemory(WorkerSetup(station, {}, gpu=False), most=4)  # of 16 each worker takes 8, of 8 4
+    fleet = Fleet("short", allocation, setup, tmp_path / "ray")
+    told: list[str] = []
+
+    def train(given: TrialSpec) -> TrialResult:
+        while True:
+            command = RunEpoch(trial_id(given), given.to_dict(), clips.folder, manifest.class_names)
+            answer = fleet.ask(command)[0]
+            assert isinstance(answer, EpochDone), answer
+            told.extend(answer.notes)
+            if answer.result is not None:
+                return answer.result
+
+    try:
+        halved, asked = train(spec), train(override(spec, {"optim.batch_size": 8}))
+    finally:
+        fleet.stop()
+    assert told == [f"trial {trial_id(spec)} ran out of memory: its batch size is now 8"]
+    assert halved.trial["batch_size"] == 8
+    assert essence(halved) == essence(asked)
