@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,9 @@ def _tsne(vectors: Floats) -> Floats:
 
 def _umap(vectors: Floats) -> Floats:
     """Source: McInnes, Healy & Melville, "UMAP", arXiv:1802.03426."""
-    umap: Any = importlib.import_module("umap")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # a part that we do not use lacks TensorFlow
+        umap: Any = importlib.import_module("umap")
     reducer = umap.UMAP(n_neighbors=min(15, len(vectors) - 1), random_state=0, n_jobs=1)
     return np.asarray(reducer.fit_transform(vectors), np.float64)
 
