@@ -18,7 +18,14 @@ from actrec.engine.options import RunOptions
 from actrec.engine.placement import Allocation, allocate
 from actrec.engine.prepare import Feed, Supply, choose_feed
 from actrec.engine.progress import Display
-from actrec.engine.provenance import hardware, joined_record, launch_record, plan_record, run_record
+from actrec.engine.provenance import (
+    data_record,
+    hardware,
+    joined_record,
+    launch_record,
+    plan_record,
+    run_record,
+)
 from actrec.engine.search import Growing, Storage, with_history
 from actrec.engine.sweep import Conditions, Sweep
 from actrec.engine.verdicts import look
@@ -71,6 +78,7 @@ class Launch:
         self._keys: dict[tuple[DataSpec, ClipSpec], ClipKey] = {}
         self._earlier = read_record(self.options.out)
         self._record: dict[str, Any] = {}
+        self._data = data_record(self.study, self.manifest)
         self._storage = Storage(self.options.out, self.study, self.display.say)
 
     def pending(self) -> list[Trial]:
@@ -255,7 +263,7 @@ class Launch:
         now = self._now
         if now.growing is not None:
             now = dataclasses.replace(now, trials=tuple(now.growing.trials))
-        plan_part = plan_record(self.study, now, self.manifest)
+        plan_part = plan_record(self.study, now, self._data)
         run_part, launch = dict(self._record), None
         if run_part:
             seconds = round(time.monotonic() - self._started, 1)

@@ -27,10 +27,8 @@ PLANNED = ("trial_id", "arm", "factor", "level", "seed", "fold", "stage", "numbe
 PACKAGES = ("actrec", "ray", "torch", "torchvision", "optuna", "decord", "av", "numpy", "pyarrow", "plotly")
 
 
-def plan_record(study: Study, now: Round, manifest: Manifest) -> dict[str, Any]:
-    """The study and its data, as they are now."""
-    counts = manifest.counts()
-    path = study.base.data.manifest
+def plan_record(study: Study, now: Round, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The study as it is now, on the ``data`` of :func:`data_record`."""
     return {
         "schema": SCHEMA_VERSION,
         "name": study.name,
@@ -39,22 +37,29 @@ def plan_record(study: Study, now: Round, manifest: Manifest) -> dict[str, Any]:
         "search": None if now.search is None else dataclasses.asdict(now.search),
         "path": list(now.path),
         "looks": now.looks,
-        "manifest": {
-            "path": path,
-            "digest": manifest.digest,
-            "layout": manifest.layout,
-            "class_names": list(manifest.class_names),
-            "counts": {split: dict(classes) for split, classes in counts.videos.items()},
-            "undecodable": [
-                {"video_id": video.video_id, "path": video.path, "reason": video.reason}
-                for video in counts.undecodable
-            ],
-            "straddling_groups": 0 if study.cv else len(counts.straddling),  # folds keep groups whole
-            "near_duplicates": _near_duplicates(study, path, manifest.digest),
-            "split_source": f"cross-validation ({study.cv})"
-            if study.cv
-            else ("builtin" if path == "builtin" else manifest.split_source),
-        },
+        "manifest": dict(data),
+    }
+
+
+def data_record(study: Study, manifest: Manifest) -> dict[str, Any]:
+    """The study's data."""
+    counts = manifest.counts()
+    path = study.base.data.manifest
+    return {
+        "path": path,
+        "digest": manifest.digest,
+        "layout": manifest.layout,
+        "class_names": list(manifest.class_names),
+        "counts": {split: dict(classes) for split, classes in counts.videos.items()},
+        "undecodable": [
+            {"video_id": video.video_id, "path": video.path, "reason": video.reason}
+            for video in counts.undecodable
+        ],
+        "straddling_groups": 0 if study.cv else len(counts.straddling),  # folds keep groups whole
+        "near_duplicates": _near_duplicates(study, path, manifest.digest),
+        "split_source": f"cross-validation ({study.cv})"
+        if study.cv
+        else ("builtin" if path == "builtin" else manifest.split_source),
     }
 
 
