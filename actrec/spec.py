@@ -141,7 +141,8 @@ class LossSpec(_Checked):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimSpec(_Checked):
-    """Optimisation and its budget."""
+    """Optimisation and its budget. ``horizon`` says for how many epochs the schedule is made, where that is
+    not ``epochs``: a part of a longer training has that of the whole."""
 
     part: ClassVar[str] = "optim"
     name: Literal["adam", "adamw", "sgd"] = "adamw"
@@ -153,6 +154,7 @@ class OptimSpec(_Checked):
     warmup_epochs: NonNegative = 0.0
     clip_norm: NonNegative = 0.0  # 0: gradients are not clipped
     epochs: Positive = 15
+    horizon: Count = field(default=0, metadata={"identity": "if set"})  # 0: epochs
     batch_size: Positive = 32  # over all workers of the trial
     patience: Count = 0  # epochs without a better validation loss before the trial stops; 0: never
     amp: Literal["auto", "off"] = "auto"  # auto: bfloat16 on a GPU that has it
@@ -161,7 +163,9 @@ class OptimSpec(_Checked):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialSpec(_Checked):
     """One trial, whole. ``placebo`` > 0 multiplies the initial trainable weights by 1 ± 1e-6 and changes
-    nothing else: what it moves is the noise of a paired comparison."""
+    nothing else: what it moves is the noise of a paired comparison. ``start`` is the id of a trial that this
+    one goes on from: from its last weights, the state of its optimiser, and its epochs, which count as done.
+    """
 
     data: DataSpec = field(default_factory=DataSpec)
     clip: ClipSpec = field(default_factory=ClipSpec)
@@ -172,6 +176,7 @@ class TrialSpec(_Checked):
     optim: OptimSpec = field(default_factory=OptimSpec)
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
     placebo: Count = 0
+    start: str = field(default="", metadata={"identity": "if set"})
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, ready for JSON."""
@@ -296,15 +301,23 @@ def assignment(text: str) -> tuple[str, Any]:
 
 
 def identity(spec: TrialSpec) -> dict[str, Any]:
-    """The values that make a trial what it is: all but where its manifest lies."""
+    """The values that make a trial what it is: all but where its manifest lies, and fields that are younger
+    than ledgers and not set, so that ids stay what they were."""
     values = spec.to_dict()
     for entry in dataclasses.fields(spec):
         part = getattr(spec, entry.name)
         if dataclasses.is_dataclass(part):
             for inner in dataclasses.fields(part):
-                if not inner.metadata.get("identity", True):
+                if not _identifies(inner, getattr(part, inner.name)):
                     del values[entry.name][inner.name]
+        elif not _identifies(entry, part):
+            del values[entry.name]
     return values
+
+
+def _identifies(entry: dataclasses.Field[Any], value: Any) -> bool:
+    kind = entry.metadata.get("identity", True)
+    return value != entry.default if kind == "if set" else bool(kind)
 
 
 def trial_id(spec: TrialSpec) -> str:

@@ -27,6 +27,7 @@ RESERVED = {
     "placebo": "use the study's placebo",
     "data.cv": "use the study's cv",
     "data.fold": "use the study's cv",
+    "start": "population based training alone lets a trial go on from another",
 }
 
 

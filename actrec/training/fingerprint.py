@@ -68,6 +68,11 @@ def begin(
     return _sha256(consumed)
 
 
+def joined(fingerprint: str, begun: str) -> str:
+    """The fingerprint of a trial that goes on from another's, with what :func:`begin` says of its part."""
+    return _sha256([fingerprint, begun])
+
+
 def extend(fingerprint: str, video_ids: Sequence[Sequence[str]], sums: Sequence[int]) -> str:
     """The fingerprint after one more epoch.
 

@@ -32,11 +32,12 @@ def lr_factor(spec: OptimSpec, step: int, steps_per_epoch: int) -> float:
     """What the learning rate is multiplied by at a step, counted from 0 at the start of training.
 
     ``constant`` 1 · ``exponential`` γ^e in epoch e · ``cosine`` falls from 1 at the end of the warm-up to
-    0 at the end of training, at every step (Loshchilov and Hutter, ICLR 2017, eq. 5). Over the first
-    ``warmup_epochs``, which may be a fraction, all three are multiplied by a line that reaches 1.
+    0 at the horizon, which is the end of training unless the specification says otherwise, at every step
+    (Loshchilov and Hutter, ICLR 2017, eq. 5), and stays there. Over the first ``warmup_epochs``, which may
+    be a fraction, all three are multiplied by a line that reaches 1.
     """
     epochs = step / steps_per_epoch
-    warmup = spec.warmup_epochs
+    warmup, horizon = spec.warmup_epochs, spec.horizon or spec.epochs
     ramp = min(1.0, (step + 1) / (warmup * steps_per_epoch)) if warmup else 1.0
     match spec.schedule:
         case "constant":
@@ -44,8 +45,10 @@ def lr_factor(spec: OptimSpec, step: int, steps_per_epoch: int) -> float:
         case "exponential":
             return float(ramp * spec.gamma ** (step // steps_per_epoch))
         case "cosine":
-            past = (epochs - warmup) / (spec.epochs - warmup) if epochs > warmup else 0.0
-            return ramp * 0.5 * (1 + math.cos(math.pi * min(past, 1.0)))
+            if epochs >= horizon:
+                return 0.0
+            past = (epochs - warmup) / (horizon - warmup) if epochs > warmup else 0.0
+            return ramp * 0.5 * (1 + math.cos(math.pi * past))
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

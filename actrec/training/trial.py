@@ -57,6 +57,7 @@ class TrialRun:
     Attributes:
         epoch: how many epochs are done.
         history: one entry for each.
+        inherited: how many of them are those of the trial that it goes on from (``spec.start``).
         best_epoch: the one with the lowest validation loss; 0 before the first.
         model: the network, float32 (B, 3, T, H, W) → logits (B, K).
 
@@ -81,6 +82,7 @@ class TrialRun:
         self.epoch = 0
         self.history: list[EpochStats] = []
         self.best_epoch = 0
+        self.inherited = 0
 
         card = find(spec.model.name)
         self._learner = Learner(spec, task, card, self.device, world_size, first=first, modes=modes)
@@ -113,6 +115,7 @@ class TrialRun:
         """
         assert not self.finished
         assert self._trained is None
+        assert self.epoch or not self.spec.start, "what it goes on from was not taken over"
         started = time.perf_counter()
         # On the CPU, whatever the device: a trial sees the same draws everywhere.
         augment_rng = torch_rng(self.spec.seed, "augment", self.epoch, self.rank)
@@ -128,7 +131,7 @@ class TrialRun:
             real = real if present else batch.rows(torch.tensor([0]))
             inputs = self._augment(real.clips.to(self.device, non_blocking=True), augment_rng)
             labels = real.labels.to(self.device, non_blocking=True)
-            if self.epoch == 0 and not rows:
+            if self.epoch == self.inherited and not rows:
                 self._begin(inputs, labels, steps)
             video_ids.append(real.video_ids)
             of_clips = fingerprint.pixel_sums(inputs) if real.sums is None else real.sums
@@ -226,6 +229,7 @@ class TrialRun:
             "trial_id": trial_id(self.spec),
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
+            "inherited": self.inherited,
             "history": [stats.to_dict() for stats in self.history],
             "fingerprint": self._fingerprint,
         }
@@ -246,16 +250,42 @@ class TrialRun:
         found = distributed.from_first(lambda: checkpoint.read(folder), self.rank, self.world_size)
         if found.checkpoint is None:
             return found.ignored
-        tensors, state = found.checkpoint.tensors, found.checkpoint.state
+        state = found.checkpoint.state
         if state["trial_id"] != trial_id(self.spec):
             raise TrialError(f"{folder} is of trial {state['trial_id']}, not {trial_id(self.spec)}")
+        self._resume(found.checkpoint)
+        self.inherited = state.get("inherited", 0)  # older checkpoints lack it
+        return found.ignored
+
+    def take_over(self, folder: Path) -> tuple[str, ...]:
+        """Goes on from the end of another trial, which :meth:`save` wrote to ``folder``: from its weights,
+        the state of its optimiser, its epochs and history, with hyper-parameters of its own.
+
+        The other's parameters and optimiser must be those of this one. Several workers do as in :meth:`load`.
+
+        Returns:
+            As :meth:`load`.
+
+        Raises:
+            TrialError: if nothing sound is there.
+        """
+        assert not self.epoch
+        found = distributed.from_first(lambda: checkpoint.read(folder), self.rank, self.world_size)
+        if found.checkpoint is None:
+            why = f" ({'; '.join(found.ignored)})" if found.ignored else ""
+            raise TrialError(f"trial {self.spec.start}, from which this one goes on, is not in {folder}{why}")
+        self._resume(found.checkpoint)
+        self.inherited = self.epoch
+        return found.ignored
+
+    def _resume(self, saved: checkpoint.Checkpoint) -> None:
+        tensors, state = saved.tensors, saved.state
         self._learner.load(checkpoint.part(tensors, "learner"))
         best = checkpoint.part(tensors, "best")
         self._best = {name: value.to(self.device) for name, value in best.items()}
         self.epoch, self.best_epoch = state["epoch"], state["best_epoch"]
         self.history = [EpochStats.from_dict(values) for values in state["history"]]
         self._fingerprint = state["fingerprint"]
-        return found.ignored
 
     def _lr(self, step: int, steps: int) -> float:
         """The learning rate of a step of the current epoch."""
@@ -263,16 +293,18 @@ class TrialRun:
         return self.spec.optim.lr * lr_factor(self.spec.optim, step, steps)
 
     def _begin(self, inputs: Tensor, labels: Tensor, steps: int) -> None:
-        """Before the first step: begins the fingerprint, then applies the placebo."""
+        """Before the first step: begins the fingerprint, then applies the placebo. A trial that goes on from
+        another had its placebo there; what it changes enters the fingerprint that it took over."""
         loss, few = self.spec.loss, slice(fingerprint.PROBE_CLIPS)
-        self._fingerprint = fingerprint.begin(
+        begun = fingerprint.begin(
             probe_loss=self._learner.probe(inputs[few], labels[few]),
             optimizer=self._learner.optimizer,
             class_weights=class_weights(loss.class_weights, self.task.train_counts, loss.beta).tolist(),
             spec=self.spec.optim,
             steps_per_epoch=steps,
         )
-        if self.spec.placebo:
+        self._fingerprint = fingerprint.joined(self._fingerprint, begun) if self.inherited else begun
+        if self.spec.placebo and not self.inherited:
             self._learner.disturb(self.spec.placebo)
 
 

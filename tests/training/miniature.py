@@ -109,10 +109,11 @@ def work(rank: int, world_size: int, folder: str, all_changes: Sequence[Mapping[
         run.save(Path(folder) / f"checkpoint-{number}")
         values: dict[str, Any] = {name: value.numpy() for name, value in outcome(run).items()}
         np.savez(target.with_suffix(".npz"), **values, fingerprint=np.array(run.fingerprint()))
-        again = TrialRun(spec(changes), TASK, rank=rank, world_size=world_size)
-        again.load(Path(folder) / f"first-{number}-{rank}")
-        while not again.finished:
-            step(again)
-        values = {name: value.numpy() for name, value in outcome(again).items()}
-        np.savez(target.with_suffix(".resumed.npz"), **values, fingerprint=np.array(again.fingerprint()))
+        for name, start in (("resumed", ""), ("taken", "first")):
+            again = TrialRun(spec({**changes, "start": start}), TASK, rank=rank, world_size=world_size)
+            (again.take_over if start else again.load)(Path(folder) / f"first-{number}-{rank}")
+            while not again.finished:
+                step(again)
+            values = {name: value.numpy() for name, value in outcome(again).items()}
+            np.savez(target.with_suffix(f".{name}.npz"), **values, fingerprint=np.array(again.fingerprint()))
     distributed.destroy_process_group()

@@ -85,6 +85,17 @@ def test_workers_resume_together_though_one_alone_sees_the_checkpoint(
             np.testing.assert_array_equal(resumed[name], whole[name], err_msg=name)
 
 
+@pytest.mark.parametrize("number", range(len(TRIALS) - 1))
+@pytest.mark.parametrize("rank", range(WORKERS))
+def test_workers_take_over_another_trial_together(folder: Path, number: int, rank: int) -> None:
+    """Rank 0 alone has it; with the same hyper-parameters, it is as if the trial had gone on."""
+    whole = left(folder, number, rank)
+    with np.load(folder / f"{number}-{rank}.taken.npz") as taken:
+        for name in set(whole) - {"fingerprint"}:  # which tells that there were two
+            np.testing.assert_array_equal(taken[name], whole[name], err_msg=name)
+        assert str(taken["fingerprint"]) != str(whole["fingerprint"])
+
+
 def test_divergence_is_the_same_error_everywhere(folder: Path) -> None:
     number = len(TRIALS) - 1
     first, second = ((folder / f"{number}-{rank}.error").read_text() for rank in range(WORKERS))

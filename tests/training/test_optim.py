@@ -37,6 +37,16 @@ def test_warm_up_over_a_fraction_of_an_epoch_then_cosine_over_the_rest() -> None
     assert [lr_factor(spec, step, 4) for step in range(8)] == pytest.approx(expected, abs=1e-15)
 
 
+def test_a_part_of_a_longer_training_has_the_schedule_of_the_whole() -> None:
+    whole, part = OptimSpec(warmup_epochs=0.5, epochs=4), OptimSpec(warmup_epochs=0.5, epochs=2, horizon=4)
+    assert [lr_factor(part, step, 4) for step in range(8)] == [lr_factor(whole, step, 4) for step in range(8)]
+    longer = OptimSpec(warmup_epochs=0.5, epochs=6, horizon=4)
+    assert [lr_factor(longer, step, 4) for step in range(16)] == [
+        lr_factor(whole, step, 4) for step in range(16)
+    ]
+    assert [lr_factor(longer, step, 4) for step in range(16, 24)] == [0.0] * 8, "there it stays"
+
+
 @pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine"])
 def test_warm_up_as_long_as_training_only_rises(schedule: Any) -> None:
     spec = OptimSpec(schedule=schedule, gamma=1.0, warmup_epochs=2.0, epochs=2)
