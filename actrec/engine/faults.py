@@ -12,6 +12,7 @@ import actrec
 from actrec.errors import ActrecError, DivergedError
 
 _OURS = Path(actrec.__file__).parent
+_COLOUR = re.compile(r"\x1b\[\d+m")
 # How torch words it where it raises a plain RuntimeError: its CPU allocator; CUDA beside its allocator;
 # cuBLAS; oneDNN, which needs memory for the code that it makes.
 _MEMORY = (
@@ -65,5 +66,6 @@ def told(error: Exception, *, batch_size: int | None = None) -> str:
         frames = traceback.extract_tb(error.__traceback__)
         last = [frame for frame in frames if Path(frame.filename).is_relative_to(_OURS)][-1]
         place = f"{Path(last.filename).relative_to(_OURS.parent)}:{last.lineno} in {last.name}"
-        message = f"{type(error).__name__}: {error} ({place})"
+        words = _COLOUR.sub("", str(error))  # Ray's
+        message = f"{type(error).__name__}: {words} ({place})"
     return " ".join(message.split())

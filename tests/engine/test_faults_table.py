@@ -13,9 +13,8 @@ def rows() -> list[tuple[str, str]]:
     """Fault and test of each row of the tables in ``docs/faults.md``."""
     lines = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8").splitlines()
     cells = [line.strip("|").split("|") for line in lines if line.startswith("|")]
-    return [
-        (fault.strip(), test.strip()) for fault, _, test in cells if fault.strip() not in ("Fault", "---")
-    ]
+    found = [(fault.strip(), test.strip()) for fault, _, test in cells]
+    return [(fault, test) for fault, test in found if fault not in ("Fault", "---")]
 
 
 def test_every_fault_has_a_test_that_exists() -> None:
@@ -32,5 +31,4 @@ def test_every_test_of_a_fault_is_in_the_table() -> None:
     for path in Path(__file__).parent.glob("test_faults*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and path != Path(__file__):
-                name = f"{path.relative_to(ROOT)}::{node.name}"
-                assert name in listed or "several_nodes" in name
+                assert f"{path.relative_to(ROOT)}::{node.name}" in listed

@@ -18,7 +18,9 @@ import pytest
 import ray
 
 from actrec.engine.cache import cache_root
+from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study
+from tests.engine.disk import Disk
 from tests.engine.watched import processes
 
 TRIALS = 200
@@ -98,6 +100,7 @@ from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
 from actrec.study.factors import Study
 
 path, out, store, stream = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "stream"
+spill = sys.argv[5] if len(sys.argv) > 5 else None
 spec = TrialSpec(
     clip=ClipSpec(sampling="clips", clips=12, num_frames=16, height=112, width=112),
     model=ModelSpec(name="frame_transformer", width=16, layers=1, attention_heads=2),
@@ -105,24 +108,38 @@ spec = TrialSpec(
 )
 manifest = Manifest.read(path)
 study = with_data(Study(name="large", base=spec, factors=(), seeds=(0, 1), placebo=False), path, manifest)
-ray.init(num_cpus=2, object_store_memory=store, include_dashboard=False)
+ray.init(num_cpus=2, object_store_memory=store, include_dashboard=False, object_spilling_directory=spill)
 outcome = run_study(study, manifest, RunOptions(out=out, stream=stream), Display())
 print(json.dumps({"ok": outcome.ok, "rss": psutil.Process().memory_info().rss}))
 """
 
 
-@pytest.mark.parametrize("feed", ["cache", "stream"])
-def test_a_clip_set_of_four_times_the_object_store(
-    manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, feed: str
-) -> None:
+@pytest.fixture
+def run_large(
+    manifest_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    """Runs the script above in a process of its own; returns what it told."""
     monkeypatch.setenv("ACTREC_CACHE", str(tmp_path / "cache"))
     # The script starts Ray itself, which would leave a token in the user's home for every later cluster.
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    command = [sys.executable, "-c", LARGE, str(manifest_path), str(tmp_path / "out"), str(STORE), feed]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+
+    def run(feed: str, *spill: str) -> dict[str, Any]:
+        given = [str(manifest_path), str(tmp_path / "out"), str(STORE), feed, *spill]
+        command = [sys.executable, "-c", LARGE, *given]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
+
+    return run
+
+
+@pytest.mark.parametrize("feed", ["cache", "stream"])
+def test_a_clip_set_of_four_times_the_object_store(
+    run_large: Callable[..., dict[str, Any]], feed: str
+) -> None:
+    told = run_large(feed)
     clips = 48 * 12 * 16 * 112 * 112 * 3
     assert clips > 4 * STORE
     assert told["ok"] == 2
@@ -130,3 +147,13 @@ def test_a_clip_set_of_four_times_the_object_store(
         kept = sum(path.stat().st_size for path in (cache_root() / "clips").rglob("*.npy"))
         assert kept >= clips
         assert told["rss"] < 1024 * MEGABYTE  # nothing of the clips passes through the driver
+
+
+def test_a_full_object_store_on_a_full_disk_is_a_failed_row_that_says_so(
+    run_large: Callable[..., dict[str, Any]], small_disk: Callable[[Path, int], Disk], tmp_path: Path
+) -> None:
+    disk = small_disk(tmp_path / "spill", 8 * MEGABYTE)
+    assert run_large("stream", str(disk.folder))["ok"] == 0
+    rows = Ledger(tmp_path / "out").read("trials").to_pylist()
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    assert all("the local object store is full" in row["error"] for row in rows)
