@@ -198,7 +198,7 @@ WINNERS = {
     "hurts": "is confirmed",
     "helps": "is worse than the default after all",
     NONE: "is no better in practice",
-    "inconclusive": "is not confirmed yet",
+    "inconclusive": "is not confirmed",
     IDLE: "does exactly what the default does",
     ONE_SEED: "is not judged",
 }

@@ -55,7 +55,7 @@ def test_the_first_sentence_is_by_how_much_the_winner_is_better(page: Page) -> N
 @pytest.mark.parametrize(
     ("verdict", "told"),
     [
-        ("inconclusive", "is not confirmed yet: +20.0 points [+10.0, +30.0] over the default"),
+        ("inconclusive", "is not confirmed: +20.0 points [+10.0, +30.0] over the default"),
         ("helps", "is worse than the default after all: +20.0 points"),
         ("no practical effect", "is no better in practice: +20.0 points"),
         ("took no effect", "does exactly what the default does: +20.0 points over the default on"),

@@ -341,7 +341,7 @@ def test_a_gap_that_chance_does_not_explain_is_large(tmp_path: Path, val: float,
 
 
 def test_validation_selects_among_all_arms_but_the_placebo(report: Report, tmp_path: Path) -> None:
-    # The baseline's (0.9 + 0.7) / 2 and a=x's 0.8 are equal, and the change lacks a seed; the placebo has 0.99.
+    # The baseline has (0.9 + 0.7) / 2, a=x has 0.8 and lacks a seed; the placebo's 0.99 does not count.
     chosen = selected(report)
     assert chosen is not None
     assert chosen.name == "baseline"

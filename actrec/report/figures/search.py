@@ -152,12 +152,15 @@ def pareto(search: Search, tried: Sequence[Tried], objective: int, title: str) -
     shape = {"type": "log"} if wide else {"rangemode": "tozero"}
     fig, seen = _upright(search, {"title": {"text": title}, "zeroline": False} | shape, 400)
     front = [one for one in search.tried if one.number in search.front]
-    of_front = sorted((one.values[objective] or 0.0, one.value or 0.0) for one in front)
+    of_front = sorted((one.values[objective] or 0.0, one.value or 0.0, one.number) for one in front)
     fig.add_scatter(
-        x=[cost for cost, _ in of_front],
-        y=[100 * value for _, value in of_front],
+        x=[cost for cost, _, _ in of_front],
+        y=[100 * value for _, value, _ in of_front],
         name="front",
-        mode="lines",
+        mode="lines+text",
+        text=[f"#{number}" for _, _, number in of_front],
+        textposition="top center",
+        cliponaxis=False,
         line={"color": style.GREY, "width": 1.5, "dash": "dot", "shape": "hv"},
         hoverinfo="skip",
     )

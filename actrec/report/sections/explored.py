@@ -27,6 +27,8 @@ KINDS = {
     "pruned": "pruned: at its last epoch; a triangle is far below",
     "candidate": "candidate",
     "default": "the default",
+    "confirmed": "with fresh seeds: the mean of its confirmation",
+    "failed": "failed",
 }
 
 
@@ -39,7 +41,7 @@ def history(report: Report) -> Html | None:
         "history",
         "History of the search",
         note(f"Top-1 of each trial: {LUCK}", _drawn(search)),
-        _legend(failed=True, confirmed=bool(search.confirmed)),
+        _legend(search, again=True),
         plot(
             "history-plot",
             figures.history(search, shown(search)),
@@ -114,7 +116,7 @@ def slices(report: Report) -> Html | None:
         "slices",
         "The space",
         note(f"Every trial at what it set: {LUCK}", _drawn(search)),
-        _legend(),
+        _legend(search),
         el("div", panels, class_="panels"),
         _parallel(search),
     )
@@ -137,7 +139,7 @@ def pareto(report: Report) -> Html | None:
             f"{', …' if len(search.front) > 12 else ''}. Candidates for the confirmation are of these. ",
             "A trial may be on the front by an objective that a figure does not show. " if several else None,
         ),
-        _legend(),
+        _legend(search),
         el(
             "div",
             [
@@ -210,12 +212,12 @@ def _parallel(search: Search) -> Html | None:
     )
 
 
-def _legend(*, failed: bool = False, confirmed: bool = False) -> Html:
-    keys: dict[str, str] = dict(KINDS)
-    if confirmed:
-        keys["confirmed"] = "a candidate with fresh seeds: the mean of its confirmation"
-    if failed:
-        keys["failed"] = "failed"
+def _legend(search: Search, *, again: bool = False) -> Html:
+    """The marks that occur; ``again``: those of failures and of confirmations too."""
+    absent = {"pruned", "failed"} - {one.trial.status for one in search.tried}
+    absent |= set() if search.confirmed else {"candidate", "confirmed"}
+    absent |= set() if again else {"failed", "confirmed"}
+    keys = {kind: told for kind, told in KINDS.items() if kind not in absent}
     items: list[Child] = [
         el("li", el("span", class_=f"dot {kind}", aria_hidden="true"), " ", told)
         for kind, told in keys.items()

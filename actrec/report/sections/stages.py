@@ -19,6 +19,7 @@ SAMPLERS = {
     "random": "random draws",
     "qmc": "quasi-random draws",
     "brute_force": "brute force",
+    "pbt": "population based training",
 }
 STOPPED = {
     "asha": ", poor trials stopped early by ASHA",

@@ -28,7 +28,10 @@ from actrec.stats.verdicts import IDLE, NONE
 def header(report: Report) -> Html:
     """The study's name, its answer in one sentence, and its size."""
     pruned, waiting = report.count("pruned"), report.count("waiting")
-    trials = f"{report.count('ok')} of {report.planned} ok · {report.count('failed')} failed"
+    if report.search:  # trials that it has not proposed yet are to run as well
+        waiting = sum(stage.counts["waiting"] for stage in report.search.stages)
+    planned = report.planned + waiting - report.count("waiting")
+    trials = f"{report.count('ok')} of {planned} ok · {report.count('failed')} failed"
     trials += (f" · {pruned} pruned" if pruned else "") + (f" · {waiting} not run" if waiting else "")
     kind = "search" if report.search else "ablation study"
     return el(
