@@ -270,6 +270,17 @@ def test_a_factorial_study_has_parallel_coordinates(tmp_path: Path) -> None:
     assert figure["layout"]["xaxis"]["ticktext"][:2] == ["optim.lr", "model.dropout"]
 
 
+def test_energy_is_shown_where_devices_tell_it(page: Page, tmp_path: Path) -> None:
+    assert "Energy" not in page.words
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    for seed, joules in ((0, 3600.0), (1, 5400.0)):
+        row = {"trial_id": f"b{seed}", "arm": "baseline", "factor": "", "level": "", "seed": seed}
+        ledger.append(row | {"status": "ok", "seconds": 10.0, "joules": joules}, [], [])
+    # 9,000 J are 2.5 Wh.
+    assert "baseline10.0 s20.0 s2.5 Wh" in Page(build_report(tmp_path)).words
+
+
 def test_other_metrics_are_folded_below(tmp_path: Path) -> None:
     text = Page(build_report(tiny.write_tiny(tmp_path))).words
     assert "The same for loss" in text

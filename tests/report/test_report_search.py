@@ -173,6 +173,13 @@ def test_fanova_leaves_out_what_not_every_trial_has() -> None:
     assert set(fanova.shares) == {"a.x"}
 
 
+def test_of_very_many_trials_an_even_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of 24, 12 are every other one: those whose value is x. In between, it is noise.
+    tried = [_tried(i, i / 23 if i % 2 == 0 else (i * 7 % 23) / 23, x=i / 23, y=0.5) for i in range(24)]
+    monkeypatch.setattr("actrec.report.importances.MOST", 12)
+    assert importances(SQUARE, tried) == importances(SQUARE, tried[::2])
+
+
 def test_trials_that_are_all_alike_have_no_importances() -> None:
     assert importances(SQUARE, [_tried(i, 0.5, x=i / 11, y=0.0) for i in range(12)]) == ()
 

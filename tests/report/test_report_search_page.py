@@ -111,6 +111,17 @@ def test_pruned_is_no_failure(page: Page) -> None:
     assert "3 ok · 1 pruned · 1 failed" in page.words
 
 
+def test_trials_that_are_not_proposed_yet_are_not_run_yet(tmp_path: Path) -> None:
+    words = Page(build_report(tiny_search.write(tmp_path, "search", trials=7))).words
+    assert "3 of 7 ok · 1 failed · 1 pruned · 2 not run" in words
+    assert "In progress. 2 of 7 trials of the search have not run." in words
+
+
+def test_the_list_of_studies_counts_pruned_trials(tmp_path: Path) -> None:
+    build_report(tiny_search.whole(tmp_path / "reports" / "tiny"))
+    assert "15 of 17, 1 failed, 1 pruned" in Page(tmp_path / "reports" / "index.html").words
+
+
 def test_cost_counts_all_stages(page: Page) -> None:
     # 76 s, 6 × 30 s and 6 × 60 s.
     assert "search576.0 s15.2 sconfirmation63 min 0 s30.0 sablation66 min 0 s60.0 s" in page.words
