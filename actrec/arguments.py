@@ -11,7 +11,7 @@ from actrec.engine.worker import STALL_S
 from actrec.study.early import STOPPING
 from actrec.study.factors import Study
 from actrec.study.race import MAX_SEEDS
-from actrec.study.search import OBJECTIVES, SAMPLERS, Search
+from actrec.study.search import OBJECTIVES, PBT, SAMPLERS, Search
 
 
 def number(text: str) -> int:
@@ -105,7 +105,16 @@ def _search(group: argparse._ArgumentGroup, search: Search | None) -> None:
         + (f" (default: {search.trials})" if search else "; searched are the values of the study's factors"),
     )
     group.add_argument(
-        "--sampler", choices=tuple(SAMPLERS), help=f"what proposes them (default: {default.sampler})"
+        "--sampler",
+        choices=(*SAMPLERS, PBT),
+        help="what proposes them; pbt: population based training, N parts of longer trials "
+        f"(default: {default.sampler})",
+    )
+    group.add_argument(
+        "--population",
+        type=number,
+        metavar="P",
+        help=f"members of --sampler pbt; N must be a multiple of it (default: {default.population})",
     )
     group.add_argument(
         "--objectives",

@@ -127,7 +127,7 @@ def _changed(made: Study, arguments: argparse.Namespace) -> Study:
 
 def _searching(study: Study, search: Search | None, arguments: argparse.Namespace) -> Study:
     """The study with its search, if it has one or the command line asks for one."""
-    names = ("sampler", "objectives", "stopping", "parallel", "confirm")
+    names = ("sampler", "objectives", "stopping", "parallel", "population", "confirm")
     changes = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     if search is None and arguments.search is None:
         if changes:

@@ -26,7 +26,7 @@ from actrec.engine.provenance import (
     plan_record,
     run_record,
 )
-from actrec.engine.search import Growing, Storage, with_history
+from actrec.engine.search import Growing, Storage, forget, with_history
 from actrec.engine.sweep import Conditions, Sweep
 from actrec.engine.verdicts import look
 from actrec.engine.worker import RunEpoch
@@ -109,6 +109,7 @@ class Launch:
             self._now = dataclasses.replace(self._now, trials=tuple(self._now.growing.trials))
         if self._now.proposals is not None:
             self._storage.follow(self._now.proposals)
+            forget(self.options.out, self._now.proposals)
         trials = self._now.trials
         self._draw()
         self._supply.release()
@@ -163,7 +164,7 @@ class Launch:
             workers=self.options.workers,
             gpus_per_worker=self.options.gpus_per_worker,
             max_concurrent=self.options.max_concurrent,
-            trials=growing.search.parallel if growing else len(pending),
+            trials=growing.search.abreast if growing else len(pending),
             stream=feed == "stream",
         )
         _check_modes(self.options, allocation)
@@ -231,7 +232,7 @@ class Launch:
         growing = None
         if self._now.growing is not None:
             self._storage.follow(self._now.growing)
-            growing = Growing(self._now.growing, self._storage, self._write_record)
+            growing = Growing(self._now.growing, self._storage, self._proposed)
         planned = self._now.growing.search.trials if self._now.growing else len(self._now.trials)
         seen = sweep.run(
             pending,
@@ -242,6 +243,12 @@ class Launch:
         )
         self._supply.streamed(seen.decoded, seen.undecodable)
         self._tried |= {trial.trial_id for trial in (growing.proposals.trials if growing else pending)}
+
+    def _proposed(self) -> None:
+        """Something is new in the search."""
+        assert self._now.proposals is not None
+        forget(self.options.out, self._now.proposals)
+        self._write_record()
 
     def _command(self, trial: Trial, *, embed: bool, allocation: Allocation) -> RunEpoch:
         """What a worker is told of a trial. None leaves embeddings from a stream, where a second look at the
@@ -256,6 +263,7 @@ class Launch:
             self._supply.features_of(trial, key, allocation) if self.options.share else None,
             embed=embed and not self._supply.streams,
             cutoffs=dict(trial.cutoffs),
+            keep=trial.keep,
         )
 
     def _write_record(self, *, ended: bool = False) -> None:

@@ -17,6 +17,7 @@ from actrec.engine.launching import Launch, wanted_of
 from actrec.engine.launching import Outcome as Outcome
 from actrec.engine.options import RunOptions as RunOptions
 from actrec.engine.progress import Display
+from actrec.engine.worker import KEPT
 from actrec.errors import ActrecError, DataError, EngineError, StudyError
 from actrec.results.ledger import Ledger
 from actrec.spec import override
@@ -88,7 +89,7 @@ def _run_claimed(
     study: Study, manifest: Manifest, options: RunOptions, display: Display, ledger: Ledger, token: str
 ) -> Outcome:
     """:func:`run_study`, once nobody else may write."""
-    if options.fresh and (old := ledger.set_aside("index.html", "checkpoints", "embeddings")):
+    if options.fresh and (old := ledger.set_aside("index.html", "checkpoints", KEPT, "embeddings")):
         display.say(f"earlier results are now in {old}")
     ledger.compact()  # what a killed launch left in parts: from here on everybody reads one file a table
     for problem in ledger.problems:

@@ -7,6 +7,7 @@ ended after a restart; and what it asks for depends on who was first. Here the l
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from actrec.engine.worker import KEPT
 from actrec.files import discard
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
@@ -201,6 +203,17 @@ class Storage:
         )
         made.datetime_start = datetime.now(UTC).replace(tzinfo=None)
         return made
+
+
+def forget(folder: Path, proposals: Proposals) -> None:
+    """Removes the last states of trials from which no other will go on any more."""
+    if proposals.done:
+        shutil.rmtree(folder / KEPT, ignore_errors=True)
+        return
+    needed = proposals.kept
+    for place in (folder / KEPT).glob("*"):
+        if place.name not in needed:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def with_history(row: Mapping[str, Any], epochs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from actrec.training.trial import TrialRun
 
 BEAT_S = 5.0
 STALL_S = 1800.0
+KEPT = "kept"  # the folder of last states
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class RunEpoch:
     ``clips`` is the folder of its clip set; ``splits`` those of its fold, video id → split, where it has one;
     ``features`` the folder of what its frozen prefix makes of the clips, if it trains on that; ``embed`` asks
     for what its head gets of the test videos. ``cutoffs`` has the validation top-1 that the best epoch must
-    have reached by some epochs, or the trial is stopped there; a stopped one is not tested.
+    have reached by some epochs, or the trial is stopped there; a stopped one is not tested. ``keep`` asks for
+    the trial's last state, from which others go on.
     """
 
     trial_id: str
@@ -67,6 +69,7 @@ class RunEpoch:
     features: Path | None = None
     embed: bool = False
     cutoffs: Mapping[int, float] = field(default_factory=dict)
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,8 @@ class Station:
     """What every worker of a study is given.
 
     Attributes:
-        folder: of the study; checkpoints go to ``checkpoints/<trial_id>`` in it.
+        folder: of the study; checkpoints go to ``checkpoints/<trial_id>`` in it, last states to
+            ``kept/<trial_id>``.
         token: of the driver that owns the folder. A driver that was killed leaves workers behind for some
             seconds; what they still write is dropped.
         threads: intra-op threads.
@@ -146,6 +150,9 @@ class Station:
 
     def checkpoint(self, trial_id: str) -> Path:
         return self.folder / "checkpoints" / trial_id
+
+    def kept(self, trial_id: str) -> Path:
+        return self.folder / KEPT / trial_id
 
     def is_ours(self) -> bool:
         return Ledger(self.folder).owner() == self.token
@@ -225,6 +232,8 @@ class Worker:
         if _stopped(run, command.cutoffs):
             result = _result(current, None)
         elif run.finished:
+            if command.keep and self._station.is_ours():
+                run.save(self._station.kept(command.trial_id))
             run.restore_best()
             result = _result(current, run.evaluate(self._alive(feed.evaluate("test", size))))
             if command.embed:
@@ -265,6 +274,9 @@ class Worker:
             modes=self._station.modes,
         )
         notes += [f"trial {command.trial_id}: checkpoint passed over: {why}" for why in run.load(place)]
+        if spec.start and not run.epoch:
+            kept = self._station.kept(spec.start)
+            notes += [f"trial {command.trial_id}: state passed over: {why}" for why in run.take_over(kept)]
         now = time.monotonic()
         return _Current(command.trial_id, run, source, place, started=now, saved=now, notes=notes)
 
@@ -358,7 +370,7 @@ def _result(current: _Current, test: Tally | None) -> TrialResult:
         "trainable_params": sum(value.numel() for value in run.model.parameters() if value.requires_grad),
         "fingerprint": run.fingerprint(),
         "batch_size": run.spec.optim.batch_size,
-        "clips_trained": sum(stats.train.clips for stats in run.history),
+        "clips_trained": sum(stats.train.clips for stats in run.history[run.inherited :]),
         "seconds": time.monotonic() - current.started,
         "host": platform.node(),
         "shared_stages": current.source.first,

@@ -9,6 +9,7 @@ from typing import Any
 from actrec.errors import SpecError, StudyError
 from actrec.study.designs import show
 from actrec.study.factors import Factor, Study, diff
+from actrec.study.search import PBT
 
 # What may change at any time: where things lie, and what they are called.
 COSMETIC = ("base.data.manifest", "factors")
@@ -33,6 +34,8 @@ def changes(before: Study, after: Study) -> list[Change]:
             grows = new[: len(old)] == old
         elif path == "placebo":
             grows = bool(new)
+        elif path == "search.trials" and after.search is not None and after.search.sampler == PBT:
+            grows = False  # its generations would be cut anew
         else:
             grows = path in GROWING and old is not None and new is not None and new >= old
         found.append(Change(f"{path}: {show(old)} → {show(new)}", grows))

@@ -16,10 +16,11 @@ from actrec.metrics import DIRECTIONS
 from actrec.models.zoo import resolve
 from actrec.results.schema import TABLES
 from actrec.spec import TrialSpec, get, override, trial_id
+from actrec.study import population
 from actrec.study import space as spaces
 from actrec.study.designs import DESIGNS, PLACEBO, REFERENCE, Arm, show
 from actrec.study.greedy import ADAPTIVE
-from actrec.study.search import FRESH_SEEDS, Search
+from actrec.study.search import FRESH_SEEDS, PBT, Search
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 RESERVED = {
@@ -201,7 +202,10 @@ class Study:
                     f"the search space allows a trial that is none: {error}; a dimension that is not for "
                     "every trial needs a `when`"
                 ) from None
-        object.__setattr__(self, "search", dataclasses.replace(search, space=space))
+        search = dataclasses.replace(search, space=space)
+        if search.sampler == PBT:
+            population.check(search, base)
+        object.__setattr__(self, "search", search)
 
     @property
     def baseline(self) -> TrialSpec:

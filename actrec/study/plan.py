@@ -16,8 +16,9 @@ from actrec.spec import FreezeSpec, ModelSpec, TrialSpec, identity, override, tr
 from actrec.study.designs import Arm, explain, show
 from actrec.study.factors import Study, diff
 from actrec.study.greedy import ADAPTIVE, most_arms
+from actrec.study.population import changing
 from actrec.study.race import schedule
-from actrec.study.search import Search
+from actrec.study.search import PBT, Search
 from actrec.training.freeze import apply, rules
 
 
@@ -29,6 +30,7 @@ class Trial:
         stage: of a search, one of :data:`actrec.study.stages.STAGES`; empty in a study without one.
         number: in the search; None in other stages.
         cutoffs: pairs of an epoch and the validation top-1 that must be reached by then, or it is stopped.
+        keep: others will go on from its end, which is therefore kept.
     """
 
     trial_id: str
@@ -40,6 +42,7 @@ class Trial:
     stage: str = ""
     number: int | None = None
     cutoffs: tuple[tuple[int, float], ...] = ()
+    keep: bool = False
 
     @property
     def fold(self) -> int:
@@ -207,19 +210,35 @@ def _search(study: Study, search: Search, trials: Sequence[Trial], videos: Mappi
         *space,
         "",
         f"1. search: {search.trials:,} trials{at_most}, proposed by {search.sampler}, the first is the base; "
-        f"at most {search.parallel} side by side; early stopping: {search.stopping}",
+        f"at most {search.abreast} side by side; early stopping: {search.stopping}",
+        *_generations(search),
     ]
-    most = search.trials
+    more = 0
     if search.confirm:
         confirmed, ablated = search.confirm + 1, len(search.space) + 2 + study.placebo
         lines += [
             f"2. confirm: the best {search.confirm} and the base × {search.confirm_seeds} fresh seeds",
             f"3. ablate around the winner: at most {ablated} arms × {len(study.seeds)} seeds, fresh again",
         ]
-        most += confirmed * search.confirm_seeds + ablated * len(study.seeds)
+        more = confirmed * search.confirm_seeds + ablated * len(study.seeds)
     epochs = max(trial.spec.optim.epochs for trial in trials)
-    clips = most * epochs * videos.get("train", 0)
-    return [*lines, "", f"at most {most:,} trials, about {clips:,} clips to train on"]
+    full = epochs if "optim.epochs" in search.space else study.base.optim.epochs
+    clips = (search.trials * epochs + more * full) * videos.get("train", 0)
+    return [*lines, "", f"at most {search.trials + more:,} trials, about {clips:,} clips to train on"]
+
+
+def _generations(search: Search) -> list[str]:
+    """What population based training makes of the space."""
+    if search.sampler != PBT:
+        return []
+    varied = changing(search.space)
+    rest = [path for path in search.space if path not in varied]
+    inherited = f"; {', '.join(rest)} inherited, since weights must fit" if rest else ""
+    return [
+        f"   {search.population} members × {search.generations} generations, each for a part of the epochs; "
+        "between them the worst quarter is replaced by copies of the best, with other values of "
+        f"{', '.join(varied)}{inherited}"
+    ]
 
 
 def _rounds(study: Study) -> list[str]:

@@ -66,6 +66,7 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "brute_force": _brute_force,
 }
 FRESH_SEEDS = 1000  # those of a study with a search are below: what follows has its own
+PBT = "pbt"  # no sampler of Optuna: population based training, actrec.study.pbt
 SEVERAL = ("tpe", "gp", "nsga2", "random", "qmc", "brute_force")  # that take several objectives
 
 
@@ -89,13 +90,16 @@ class Search:
     Attributes:
         space: what is searched (:mod:`actrec.study.space`).
         trials: how many different ones; the first is the base.
-        sampler: a key of :data:`SAMPLERS`.
+        sampler: a key of :data:`SAMPLERS`; or ``pbt``, population based training (:mod:`actrec.study.pbt`):
+            then each of the ``trials`` is a part of a longer one. What it finds is a schedule of values;
+            what is confirmed are the last of them, held over the whole budget.
         seed: of the sampler.
         objectives: keys of :data:`OBJECTIVES`, the first of them ``val_top1``.
         stopping: a key of :data:`~actrec.study.early.STOPPING`; with ``none``, trials run to their end.
         parallel: a trial is proposed knowing all but the last ``parallel`` before it, however many run side
             by side. So the same seed makes the same search on every cluster, and after every kill; no more
-            than these can run side by side.
+            than these can run side by side. Of ``pbt`` that is the population.
+        population: of ``pbt``: how many are trained side by side in ``trials`` / ``population`` generations.
         epochs: of a trial of the search; 0: those of the base, as the later stages have.
         confirm: how many of the best are trained again; 0 ends the study with the search.
         confirm_seeds: with how many seeds.
@@ -112,6 +116,7 @@ class Search:
     objectives: tuple[str, ...] = ("val_top1",)
     stopping: str = "none"
     parallel: int = 4
+    population: int = 8
     epochs: int = 0
     confirm: int = 3
     confirm_seeds: int = 3
@@ -124,8 +129,8 @@ class Search:
             except ValueError as error:
                 raise StudyError(f"search: {error}") from None
             object.__setattr__(self, name, value)
-        if self.sampler not in SAMPLERS:
-            raise StudyError(unknown("sampler", self.sampler, SAMPLERS))
+        if self.sampler not in (*SAMPLERS, PBT):
+            raise StudyError(unknown("sampler", self.sampler, (*SAMPLERS, PBT)))
         if self.stopping not in STOPPING:
             raise StudyError(unknown("stopping rule", self.stopping, STOPPING))
         for name in self.objectives:
@@ -142,10 +147,36 @@ class Search:
                 )
             if self.stopping != "none":
                 raise StudyError(f"stopping={self.stopping!r} is for one objective")
+        if self.sampler == PBT:
+            self._check_population()
         if self.sampler == "brute_force":
             for path, dimension in self.space.items():
                 if isinstance(dimension, Float) and dimension.step is None:
                     raise StudyError(f"sampler='brute_force': {path!r} needs a step, to have an end")
+
+    def _check_population(self) -> None:
+        if self.trials % self.population:
+            below = self.trials - self.trials % self.population
+            near = " or ".join(str(n) for n in (below, below + self.population) if n)
+            raise StudyError(
+                f"trials={self.trials}: a population of {self.population} needs whole generations: {near}"
+            )
+        if self.stopping != "none":
+            raise StudyError(
+                f"stopping={self.stopping!r}: sampler='pbt' replaces poor trials itself; use 'none'"
+            )
+        if self.known:
+            raise StudyError("sampler='pbt' cannot be told of earlier trials")
+
+    @property
+    def generations(self) -> int:
+        """How many there are in population based training; 1 in other searches."""
+        return self.trials // self.population if self.sampler == PBT else 1
+
+    @property
+    def abreast(self) -> int:
+        """How many trials can run side by side."""
+        return self.population if self.sampler == PBT else self.parallel
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -214,6 +245,7 @@ _TYPES: dict[str, Any] = {
     "objectives": tuple[str, ...],
     "stopping": str,
     "parallel": Annotated[int, Between(1)],
+    "population": Annotated[int, Between(2)],
     "epochs": Annotated[int, Between(0)],
     "confirm": Annotated[int, Between(0)],
     "confirm_seeds": Annotated[int, Between(1)],

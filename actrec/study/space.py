@@ -155,13 +155,27 @@ def check(space: Space, base: TrialSpec, reserved: Mapping[str, str]) -> dict[st
     return ordered
 
 
-def suggest(space: Space, base: TrialSpec, trial: optuna.Trial) -> TrialSpec:
-    """The base with the values that a trial of Optuna suggests."""
+def compose(space: Space, base: TrialSpec, choose: Callable[[str, Dimension], Any]) -> TrialSpec:
+    """The base with what ``choose`` says, which is asked dimension by dimension, where these exist."""
     spec = base
     for path, dimension in space.items():
         if _holds(space, dimension, spec):
-            spec = override(spec, {path: _ask(trial, path, dimension)})
+            spec = override(spec, {path: choose(path, dimension)})
     return spec
+
+
+def suggest(space: Space, base: TrialSpec, trial: optuna.Trial) -> TrialSpec:
+    """The base with the values that a trial of Optuna suggests."""
+    return compose(space, base, lambda path, dimension: ask(trial, path, dimension))
+
+
+def ask(trial: optuna.Trial, path: str, dimension: Dimension) -> Any:
+    """What a trial of Optuna suggests for one dimension."""
+    if isinstance(dimension, Categorical):
+        return trial.suggest_categorical(path, dimension.choices)
+    if isinstance(dimension, Int):
+        return trial.suggest_int(path, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+    return trial.suggest_float(path, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
 
 
 def combinations(
@@ -265,14 +279,6 @@ def _countable(dimension: Dimension) -> Sequence[Any] | None:
     if isinstance(dimension, Int) and (dimension.high - dimension.low) // dimension.step < 16:
         return range(dimension.low, dimension.high + 1, dimension.step)
     return None
-
-
-def _ask(trial: optuna.Trial, path: str, dimension: Dimension) -> Any:
-    if isinstance(dimension, Categorical):
-        return trial.suggest_categorical(path, dimension.choices)
-    if isinstance(dimension, Int):
-        return trial.suggest_int(path, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
-    return trial.suggest_float(path, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
 
 
 def _holds(space: Space, dimension: Dimension, spec: TrialSpec) -> bool:

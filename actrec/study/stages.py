@@ -20,7 +20,7 @@ from actrec.study.designs import PLACEBO, REFERENCE, Arm, arms
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
 from actrec.study.proposals import SEARCH, Ended, searched
-from actrec.study.search import FRESH_SEEDS
+from actrec.study.search import FRESH_SEEDS, PBT
 from actrec.study.space import active, combinations, level
 
 CONFIRM, ABLATE = "confirm", "ablate"
@@ -78,10 +78,13 @@ def candidates(study: Study, ended: Mapping[int, Ended]) -> list[int]:
     """The numbers of the best trials of a search, the best first, its base left out.
 
     Of several objectives those count that no other trial beats in all (the Pareto front), the best on
-    validation first.
+    validation first. Of population based training those of the last generation count, whose weights saw the
+    whole budget, and of equal values one.
     """
     assert study.search is not None
     complete = {number: one for number, one in ended.items() if one.told is not None}
+    if study.search.sampler == PBT:
+        return _members(study, ended[0].spec, complete)
     front = [
         number
         for number, one in complete.items()
@@ -90,6 +93,17 @@ def candidates(study: Study, ended: Mapping[int, Ended]) -> list[int]:
     pool = complete if len(study.search.objectives) == 1 else front
     ranked = sorted(pool, key=lambda number: (-_first(complete[number]), number))
     return [number for number in ranked if number != 0][: study.search.confirm]
+
+
+def _members(study: Study, base: TrialSpec, complete: Mapping[int, Ended]) -> list[int]:
+    """The best of a population, those left out whose values another has, or the base."""
+    assert study.search is not None
+    last = max(complete, default=0) // study.search.population
+    members = [number for number in complete if number // study.search.population == last]
+    found = {trial_id(_full(study, base, base.seed)): 0}
+    for number in sorted(members, key=lambda number: (-_first(complete[number]), number)):
+        found.setdefault(trial_id(_full(study, complete[number].spec, base.seed)), number)
+    return [number for number in found.values() if number][: study.search.confirm]
 
 
 def confirmation(study: Study, chosen: Sequence[Trial], base: Trial) -> list[Trial]:
@@ -157,7 +171,7 @@ def ablation(study: Study, won: TrialSpec, base: TrialSpec) -> tuple[Study, list
 
 
 def _again(study: Study, trial: Trial, seed: int) -> Trial:
-    spec = override(trial.spec, {"seed": seed, "optim.epochs": _epochs(study, trial.spec)})
+    spec = _full(study, trial.spec, seed)
     return dataclasses.replace(
         trial,
         trial_id=trial_id(spec),
@@ -167,13 +181,17 @@ def _again(study: Study, trial: Trial, seed: int) -> Trial:
         spec=spec,
         stage=CONFIRM,
         cutoffs=(),
+        keep=False,
     )
 
 
-def _epochs(study: Study, spec: TrialSpec) -> int:
-    """The full budget."""
+def _full(study: Study, spec: TrialSpec, seed: int) -> TrialSpec:
+    """A trial of the search from the start to the end of the full budget. Of a part of one, which population
+    based training makes, its values hold throughout."""
     assert study.search is not None
-    return study.base.optim.epochs if study.search.epochs else spec.optim.epochs
+    optim = spec.optim if "optim.epochs" in study.search.space else study.base.optim
+    whole = {"start": "", "optim.epochs": optim.epochs, "optim.horizon": study.base.optim.horizon}
+    return override(spec, {"seed": seed, **whole})
 
 
 def _first(ended: Ended) -> float:

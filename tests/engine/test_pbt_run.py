@@ -1,0 +1,88 @@
+"""Population based training on a real Ray: parts of trials, copies, and a kill in between."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actrec.engine.worker import KEPT
+from actrec.results.ledger import Ledger
+from actrec.study.factors import Study
+from actrec.study.search import Search
+from actrec.study.space import Categorical, Float
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+CHANCE = ("started", "ended", "seconds", "host")
+
+
+@pytest.fixture
+def study(small_study: Callable[..., Study]) -> Study:
+    """Four members in three generations of an epoch; a rate of 1e30 diverges."""
+    search = Search(
+        space={
+            "optim.lr": Categorical((3e-3, 1e-2, 1e30)),
+            "model.dropout": Float(0.0, 0.5),
+            "model.width": Categorical((16, 8)),
+        },
+        sampler="pbt",
+        population=4,
+        trials=12,
+        confirm=0,
+    )
+    made = small_study(optim__lr=3e-3, optim__epochs=3, model__dropout=0.1)
+    return dataclasses.replace(made, search=search)
+
+
+def trials(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = Ledger(folder).read("trials").to_pylist()
+    return sorted(rows, key=lambda row: row["number"])
+
+
+def test_generations_and_a_kill_in_the_middle_of_one(
+    study: Study, launch: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:  # so that there is something left to kill it in the middle of
+        patched.setattr("actrec.engine.launching.forget", lambda folder, proposals: None)
+        whole = launch(study)
+    rows = trials(whole.out)
+    assert [row["number"] for row in rows] == list(range(12))
+    specs = {row["trial_id"]: json.loads(row["spec"]) for row in rows}
+    for row in rows:
+        ours, generation = specs[row["trial_id"]], row["number"] // 4
+        assert ours["optim"]["epochs"] == generation + 1
+        if not generation:
+            assert ours["start"] == ""
+            continue
+        source = next(one for one in rows if one["trial_id"] == ours["start"])
+        assert source["number"] // 4 == generation - 1
+        assert source["status"] == "ok"
+        assert specs[source["trial_id"]]["model"]["width"] == ours["model"]["width"], "weights must fit"
+        if row["status"] == "ok":
+            assert row["epochs"] == generation + 1
+            assert row["clips_trained"] == source["clips_trained"], "each part counts its own"
+    kept = {place.name for place in (whole.out / KEPT).iterdir()}
+    assert kept == {row["trial_id"] for row in rows if row["number"] < 8 and row["status"] == "ok"}
+
+    # Killed when two of the second generation had ended: the rest comes to the same.
+    part = Ledger(tmp_path / "part")
+    part.claim()
+    tables = {name: Ledger(whole.out).read(name).to_pylist() for name in ("epochs", "predictions")}
+    for row in rows:
+        if row["number"] in (0, 1, 2, 3, 5, 6):
+            own = [[r for r in table if r["trial_id"] == row["trial_id"]] for table in tables.values()]
+            part.append(row, *own)
+    part.release()
+    shutil.copytree(whole.out / KEPT, tmp_path / "part" / KEPT)
+    rest = launch(study, out=tmp_path / "part", max_concurrent=1)
+    for one, other in zip(rows, trials(rest.out), strict=True):
+        assert {k: v for k, v in one.items() if k not in CHANCE} == {
+            k: v for k, v in other.items() if k not in CHANCE
+        }
+    assert not (rest.out / KEPT).exists(), "in the end nobody needs them"
