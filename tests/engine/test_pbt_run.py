@@ -50,7 +50,7 @@ def test_generations_and_a_kill_in_the_middle_of_one(
 ) -> None:
     with monkeypatch.context() as patched:  # so that there is something left to kill it in the middle of
         patched.setattr("actrec.engine.launching.forget", lambda folder, proposals: None)
-        whole = launch(study)
+        whole = launch(study, max_concurrent=1)  # one actor to start
     rows = trials(whole.out)
     assert [row["number"] for row in rows] == list(range(12))
     specs = {row["trial_id"]: json.loads(row["spec"]) for row in rows}
