@@ -102,7 +102,11 @@ class Recorder(tune.Callback):
         self._lost_again(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._record(self._of(trial), {"status": FAILED, "error": f"given up: {_why(trial)}"})
+        ours = self._of(trial)
+        # Of an actor that dies between two trials Tune gives up the second at once, without a try. It gets no
+        # row, so the next round has it.
+        if ours.trial_id in self._started and not trial.should_recover():
+            self._record(ours, {"status": FAILED, "error": f"given up: {_why(trial)}"})
         self._lost_again(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:

@@ -2,7 +2,8 @@
 
 ``python hanging.py '{"path": MANIFEST, "out": DIR, "workers": 1, "stall_s": 20, "hangs": {"1": ["spin"]}}'``:
 the first attempt at the trial of seed 1 spins, its second goes well. Prints, as JSON, what came of the study
-and which of the processes that hung are still there after it, with Ray still running.
+and which of the processes that hung are still there after it, with Ray still running. With ``die_between`` an
+actor kills itself once, between two trials.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import ray
@@ -21,6 +24,7 @@ import ray
 from actrec.data.manifest import Manifest
 from actrec.engine.progress import Display
 from actrec.engine.run import RunOptions, run_study, with_data
+from actrec.engine.trainable import WarmTrial
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
 from actrec.study.factors import Study
 from actrec.training.batch import Batch
@@ -41,13 +45,17 @@ def hold() -> None:
     ctypes.PyDLL(None).sleep(100_000)
 
 
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 HOW: dict[str, Callable[[], None]] = {"spin": spin, "hold": hold}
 Hangs = dict[str, list[str]]  # seed → how each attempt at its trial hangs; later ones do not
 
 
-def hang_in_a_batch(notes: Path, hangs: Hangs) -> None:
+def do_harm(notes: Path, hangs: Hangs, die_between: bool) -> None:
     """Makes this process one whose training hangs; each hang leaves a file ``<seed>-<process id>``."""
-    plain = TrialRun.train_epoch
+    plain, reset = TrialRun.train_epoch, WarmTrial.reset_config
 
     def stuck(run: TrialRun, batches: Iterable[Batch]) -> Iterator[Batch]:
         for number, batch in enumerate(batches):
@@ -60,10 +68,19 @@ def hang_in_a_batch(notes: Path, hangs: Hangs) -> None:
     def train_epoch(run: TrialRun, batches: Iterable[Batch], *, steps: int) -> TrainStats:
         return plain(run, stuck(run, batches), steps=steps)
 
+    def reset_config(trial: WarmTrial, new_config: dict[str, Any]) -> bool:
+        if die_between and not list(notes.iterdir()):
+            (notes / f"between-{os.getpid()}").touch()
+            die()
+        return reset(trial, new_config)
+
     TrialRun.train_epoch = train_epoch  # type: ignore[assignment, method-assign]
+    WarmTrial.reset_config = reset_config  # type: ignore[assignment, method-assign]
 
 
-def main(path: str, out: str, workers: int, stall_s: float, hangs: Hangs) -> dict[str, object]:
+def main(
+    path: str, out: str, workers: int, stall_s: float, hangs: Hangs, die_between: bool = False
+) -> dict[str, object]:
     folder = Path(out)
     notes = folder.parent / "hung"
     notes.mkdir()
@@ -78,7 +95,7 @@ def main(path: str, out: str, workers: int, stall_s: float, hangs: Hangs) -> dic
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
-        runtime_env={"worker_process_setup_hook": lambda: hang_in_a_batch(notes, hangs)},
+        runtime_env={"worker_process_setup_hook": lambda: do_harm(notes, hangs, die_between)},
     )
     options = RunOptions(out=folder, workers=workers, stall_s=stall_s, max_failures=1, checkpoint_s=0.0)
     outcome = run_study(with_data(study, path, manifest), manifest, options, Display())

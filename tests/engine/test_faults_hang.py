@@ -51,3 +51,9 @@ def test_a_group_in_which_one_worker_hangs_is_ended_and_its_trial_tried_again(
     told, rows = run(manifest_path, tmp_path, workers=2, hangs={"1": ["spin"]})
     assert told == {"ok": 1, "failed": 0, "hung": ["1"], "left": []}
     assert rows[1]["epochs"] == 3
+
+
+def test_an_actor_that_dies_between_two_trials_costs_neither(manifest_path: Path, tmp_path: Path) -> None:
+    told, rows = run(manifest_path, tmp_path, workers=1, hangs={"0": [], "1": [], "2": []}, die_between=True)
+    assert told == {"ok": 3, "failed": 0, "hung": ["between"], "left": []}
+    assert {row["status"] for row in rows.values()} == {"ok"}

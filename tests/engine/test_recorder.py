@@ -46,8 +46,10 @@ class Desk:
         return found
 
 
-def tune_trial(trial: Trial, error: str | None = None) -> Any:
-    return SimpleNamespace(config={"trial": trial.trial_id}, get_error=lambda: error)
+def tune_trial(trial: Trial, error: str | None = None, *, tries_left: bool = False) -> Any:
+    return SimpleNamespace(
+        config={"trial": trial.trial_id}, get_error=lambda: error, should_recover=lambda: tries_left
+    )
 
 
 def done(fingerprint: str = "f") -> TrialResult:
@@ -108,9 +110,18 @@ def test_a_ledger_that_was_taken_over_ends_the_sweep(desk: Desk) -> None:
 
 def test_a_trial_that_lost_its_workers_too_often_is_a_row(desk: Desk) -> None:
     trial = next(iter(desk.trials.values()))
+    desk.result(trial)
     desk.recorder.on_trial_error(0, [], tune_trial(trial, "Traceback …\nthe actor died"))
     (row,) = desk.rows()
     assert (row["status"], row["error"]) == ("failed", "given up: the actor died")
+
+
+def test_a_trial_that_was_given_up_untried_stays_to_be_run(desk: Desk) -> None:
+    trial = next(iter(desk.trials.values()))
+    desk.recorder.on_trial_error(0, [], tune_trial(trial, "the actor died"))
+    desk.result(trial)
+    desk.recorder.on_trial_error(0, [], tune_trial(trial, "the actor died", tries_left=True))
+    assert desk.rows() == []
 
 
 def test_workers_that_never_start_end_the_sweep_with_the_reason(desk: Desk) -> None:
