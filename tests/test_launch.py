@@ -43,6 +43,16 @@ def test_a_dry_run_prints_the_plan_and_runs_nothing(
     assert not (tmp_path / "reports").exists()
 
 
+def test_a_population_is_asked_for_on_the_command_line(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--search", "4", "--sampler", "pbt", "--dry-run"]
+    assert main(lambda: study, "Doc.", [*asked, "--population", "2"]) == 0
+    assert "2 members × 2 generations" in capsys.readouterr().out
+    assert main(lambda: study, "Doc.", asked) == 2
+    assert "a population of 8 needs whole generations: 8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "path", "value"),
     [
