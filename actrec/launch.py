@@ -61,7 +61,7 @@ def _run(study: Study, arguments: argparse.Namespace, display: Display) -> int:
     study = with_data(study, arguments.data, manifest)
     out = arguments.out or Path("reports") / study.name
     if arguments.warm_start is not None:
-        study = warmed(study, out, arguments.warm_start)
+        study = warmed(study, out, arguments.warm_start, fresh=arguments.fresh)
     trials = current(study, ()).trials
     counts = {split: len(manifest.column("video_id", split)) for split in ("train", "val", "test")}
     if arguments.dry_run:
@@ -86,16 +86,24 @@ def _run(study: Study, arguments: argparse.Namespace, display: Display) -> int:
         track=tuple(arguments.track),
     )
     display.say(f"{study.name}: {_size(study, len(trials))} on {sum(counts.values())} videos → {out}")
+    before = _stamp(out)
     try:
         outcome = run_study(study, manifest, options, display)
     finally:
-        if (out / "study.json").exists() and Ledger(out).done():
+        # Of what this launch wrote: one that was refused has no business with another's page.
+        if _stamp(out) != before and Ledger(out).done():
             page = build_report(out)
             display.say(f"{answer(load(out))}\nreport: {page}")
     pruned = f", {outcome.pruned} stopped early" if outcome.pruned else ""
     failed = f", {outcome.failed} failed (the report says why)" if outcome.failed else ""
     display.say(f"{outcome.ok} of {outcome.planned} trials ok{pruned}{failed}")
     return 1 if outcome.failed else 0
+
+
+def _stamp(out: Path) -> int | None:
+    """Which ``study.json`` there is."""
+    path = out / "study.json"
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _size(study: Study, first: int) -> str:

@@ -38,7 +38,7 @@ from actrec.spec import ClipSpec, DataSpec
 from actrec.study import rounds
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
-from actrec.study.proposals import SEARCH
+from actrec.study.proposals import SEARCH, Proposals
 from actrec.study.search import OBJECTIVES
 from actrec.study.stages import expected, representatives
 
@@ -87,7 +87,7 @@ class Launch:
         self._now = rounds.current(self.study, rows, look(self.study, self.ledger))
         if not self.options.only:
             return list(self._now.pending)
-        ended = {row["trial_id"] for row in rows}
+        ended = {row["trial_id"] for row in rows if not row["again"]}
         return [t for t in wanted_of(self._now.trials, self.options.only) if t.trial_id not in ended]
 
     def run(self, cluster: Cluster, pending: list[Trial]) -> None:
@@ -136,14 +136,15 @@ class Launch:
         )
 
     def _ended(self) -> list[dict[str, Any]]:
-        """The rows of trials that are not to run again."""
+        """The rows of the trials that ended; ``again`` tells of those that are to run once more."""
         wanted = {"trial_id", "status", "val_top1", f"val_{self.study.metric}"}
         if self.study.search is not None:
             wanted |= {"stage", "number", "spec", *OBJECTIVES}
         columns = [name for name in TABLES["trials"].names if name in wanted]
         rows = self.ledger.read("trials", columns=columns).to_pylist()
-        again = self.options.retry_failed
-        rows = [row for row in rows if row["status"] != FAILED or not again or row["trial_id"] in self._tried]
+        for row in rows:
+            retried = self.options.retry_failed and row["trial_id"] not in self._tried
+            row["again"] = row["status"] == FAILED and retried
         return rows if self.study.search is None else self._with_histories(rows)
 
     def _with_histories(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -154,9 +155,14 @@ class Launch:
             epochs.setdefault(entry["trial_id"], []).append(entry)
         return [with_history(row, epochs.get(row["trial_id"], ())) for row in rows]
 
+    @property
+    def _growing(self) -> Proposals | None:
+        """The search, while what it proposes is run."""
+        return None if self.options.only else self._now.growing
+
     def _round(self, cluster: Cluster, pending: Sequence[Trial]) -> None:
         """Decodes what is missing, computes what is shared, then trains every pending trial."""
-        growing = self._now.growing
+        growing = self._growing
         keys = [self._key(trial) for trial in (representatives(self.study) if growing else pending)]
         feed = self._feed(keys)
         allocation = allocate(
@@ -230,10 +236,10 @@ class Launch:
         )
         mapped = embeddings.first_seeds(self._now.compared)
         growing = None
-        if self._now.growing is not None:
-            self._storage.follow(self._now.growing)
-            growing = Growing(self._now.growing, self._storage, self._proposed)
-        planned = self._now.growing.search.trials if self._now.growing else len(self._now.trials)
+        if self._growing is not None:
+            self._storage.follow(self._growing)
+            growing = Growing(self._growing, self._storage, self._proposed)
+        planned = self._growing.search.trials if self._growing else len(self._now.trials)
         seen = sweep.run(
             pending,
             lambda trial: self._command(trial, embed=trial.trial_id in mapped, allocation=allocation),

@@ -26,7 +26,7 @@ from actrec.engine.worker import KEPT
 from actrec.files import discard
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
-from actrec.study.proposals import Proposals, frozen
+from actrec.study.proposals import Ended, Proposals, frozen
 from actrec.study.space import params
 
 STORAGE = "optuna.journal"
@@ -166,9 +166,8 @@ class Storage:
         for found, trial in zip(there, proposals.trials, strict=False):
             ended = proposals.ended.get(found.number)
             expected = params(proposals.search.space, trial.spec) or {}
-            if found.params != expected or (
-                found.state.is_finished() and (not ended or found.state != ended.state)
-            ):
+            over = found.state.is_finished()
+            if found.params != expected or (over and not (ended and _same(found, ended))):
                 raise ValueError(f"trial {found.number} is another one")
         if len(there) > len(proposals.trials):
             raise ValueError("it has more trials")
@@ -207,13 +206,16 @@ class Storage:
 
 def forget(folder: Path, proposals: Proposals) -> None:
     """Removes the last states of trials from which no other will go on any more."""
-    if proposals.done:
-        shutil.rmtree(folder / KEPT, ignore_errors=True)
-        return
     needed = proposals.kept
     for place in (folder / KEPT).glob("*"):
         if place.name not in needed:
             shutil.rmtree(place, ignore_errors=True)
+    if not needed:
+        discard(folder / KEPT)
+
+
+def _same(found: optuna.trial.FrozenTrial, ended: Ended) -> bool:
+    return found.state == ended.state and (ended.told is None or found.values == ended.told)
 
 
 def with_history(row: Mapping[str, Any], epochs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

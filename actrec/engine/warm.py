@@ -19,11 +19,12 @@ from actrec.study.search import Known
 from actrec.study.space import params
 
 
-def warmed(study: Study, folder: Path, earlier: Path) -> Study:
+def warmed(study: Study, folder: Path, earlier: Path, *, fresh: bool = False) -> Study:
     """The study with its search told of the trials in ``earlier`` that it could propose itself, but for their
     seeds: the same data, budget and settings outside the space. Over seeds the mean counts.
 
-    A search that was begun in ``folder`` keeps what it was told then, whatever became of ``earlier``.
+    A search that was begun in ``folder`` keeps what it was told then, whatever became of ``earlier``, unless
+    it is to start ``fresh``.
 
     Raises:
         StudyError: if the study has no search, or no trial of ``earlier`` is of use; says what was looked at.
@@ -31,7 +32,9 @@ def warmed(study: Study, folder: Path, earlier: Path) -> Study:
     if study.search is None:
         raise StudyError("--warm-start is for a search: add --search N")
     begun = (read_record(folder).get("study") or {}).get("search") or {}
-    if begun.get("known"):
+    here = json.loads(json.dumps(study.search.to_dict()))
+    same = all(begun.get(name) == here[name] for name in ("space", "objectives"))
+    if begun.get("known") and same and not fresh:
         known = tuple(Known(one["params"], tuple(one["values"])) for one in begun["known"])
         return dataclasses.replace(study, search=dataclasses.replace(study.search, known=known))
     wanted = ["status", "spec", *study.search.objectives]

@@ -278,7 +278,8 @@ class Worker:
             kept = self._station.kept(spec.start)
             notes += [f"trial {command.trial_id}: state passed over: {why}" for why in run.take_over(kept)]
         now = time.monotonic()
-        return _Current(command.trial_id, run, source, place, started=now, saved=now, notes=notes)
+        began = now - run.seconds
+        return _Current(command.trial_id, run, source, place, started=began, saved=now, notes=notes)
 
     def _halve(self) -> bool:
         """Whether the trial is to be begun anew with half the batch size that it had."""
@@ -297,6 +298,7 @@ class Worker:
         if self._rank or time.monotonic() - current.saved < self._station.checkpoint_s:
             return
         if self._station.is_ours():
+            current.run.seconds = time.monotonic() - current.started
             try:
                 current.run.save(current.place)
             except OSError as error:  # a full disk must not cost a trial that only wants to train
@@ -322,7 +324,8 @@ class _Current:
 
     Attributes:
         place: where its checkpoints go.
-        started, saved: when it was begun here, and last saved; by a clock that nobody sets.
+        started, saved: when it was begun, were it here and without a stop, and last saved; by a clock that
+            nobody sets.
         notes: what is still to be told of it.
     """
 

@@ -202,6 +202,12 @@ class Study:
                     f"the search space allows a trial that is none: {error}; a dimension that is not for "
                     "every trial needs a `when`"
                 ) from None
+        for known in search.known:
+            inside = all(
+                path in space and spaces.contains(space[path], v) for path, v in known.params.items()
+            )
+            if not inside or len(known.values) != len(search.objectives):
+                raise StudyError(f"search: {known} is not of its space and objectives")
         search = dataclasses.replace(search, space=space)
         if search.sampler == PBT:
             population.check(search, base)

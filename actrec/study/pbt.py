@@ -28,9 +28,10 @@ from actrec.study.space import Dimension, active, ask, level
 class Population:
     """A :class:`~actrec.study.proposals.Source`."""
 
-    def __init__(self, study: Study, ended: Mapping[int, Ended]) -> None:
+    def __init__(self, study: Study, ended: Mapping[int, Ended], recorded: Mapping[int, TrialSpec]) -> None:
         assert study.search is not None
-        self._study, self._search, self._ended = study, study.search, ended
+        self._study, self._search = study, study.search
+        self._ended, self._recorded = ended, recorded
         self._varied = changing(study.search.space)
 
     def knows(self, number: int) -> bool:
@@ -43,8 +44,8 @@ class Population:
         Raises:
             StudyError: if the space has combinations that are no trial; names one.
         """
-        if number in self._ended:
-            return self._ended[number].spec
+        if number in self._recorded:
+            return self._recorded[number]
         if number == 0:
             return searched(self._study, self._study.base)
         if number < self._search.population:

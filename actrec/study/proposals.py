@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from optuna.trial import TrialState
 
+from actrec.results.schema import FAILED
 from actrec.spec import TrialSpec, trial_id
 from actrec.study.early import STOPPING
 from actrec.study.factors import Study
@@ -24,6 +25,7 @@ from actrec.study.searched import SEARCH as SEARCH
 from actrec.study.searched import Ended as Ended
 from actrec.study.searched import frozen as frozen
 from actrec.study.searched import searched as searched
+from actrec.study.space import params
 
 
 class Source(Protocol):
@@ -41,7 +43,8 @@ class Proposals:
     """The trials of a study's search, as far as they can be known.
 
     Args:
-        rows: of the ledger, those of the search among them.
+        rows: of the ledger, those of the search among them. One with a true ``again`` is to run once more:
+            its trial stays that of its number.
 
     Attributes:
         trials: by their numbers; the plan of the search as it is now.
@@ -55,8 +58,9 @@ class Proposals:
         self.trials: list[Trial] = []
         self.ended: dict[int, Ended] = {}
         self.exhausted = False
+        self._recorded: dict[int, TrialSpec] = {}  # of the numbers that the ledger has
         source = Population if self.search.sampler == PBT else Sampled
-        self._source: Source = source(study, self.ended)
+        self._source: Source = source(study, self.ended, self._recorded)
         self.update(rows)
 
     @property
@@ -72,7 +76,10 @@ class Proposals:
     @property
     def kept(self) -> set[str]:
         """The trials from whose ends others go on, or may yet."""
-        needed = {trial.spec.start for trial in self.pending} - {""}
+        failed = {number for number, one in self.ended.items() if one.status == FAILED}  # may run once more
+        needed = {t.spec.start for t in self.trials if t.number in failed or t.number not in self.ended} - {
+            ""
+        }
         if not self.complete:
             whole = len(self.trials) // self.search.population - 1  # the last generation that is known whole
             needed |= {t.trial_id for t in self.trials[max(0, whole) * self.search.population :] if t.keep}
@@ -86,15 +93,18 @@ class Proposals:
         """
         for row in rows:
             if row.get("stage") == SEARCH and row["number"] < self.search.trials:
-                self.ended[row["number"]] = Ended.of(row, self.search.objectives)
-        if not self.trials and all(number in self.ended for number in range(self.search.trials)):
+                self._take(Ended.of(row, self.search.objectives), again=bool(row.get("again")))
+        if not self.trials and all(number in self._recorded for number in range(self.search.trials)):
             # Nothing is left to ask for.
-            self.trials = [self._trial(n, self.ended[n].spec) for n in range(self.search.trials)]
+            self.trials = [self._trial(n, self._recorded[n]) for n in range(self.search.trials)]
         while not self.complete:
             number = len(self.trials)
-            if number not in self.ended and not self._source.knows(number):
+            # Of one that is recorded, only if no row before it is lost: what follows would have another past.
+            if not self._source.knows(number) and any(n not in self._recorded for n in range(number + 1)):
                 break
-            spec = self._source.propose(number, {trial.trial_id for trial in self.trials})
+            others = (spec for other, spec in self._recorded.items() if other != number)
+            have = {trial.trial_id for trial in self.trials} | {trial_id(spec) for spec in others}
+            spec = self._source.propose(number, have)
             if spec is None:
                 self.exhausted = True
             else:
@@ -104,6 +114,17 @@ class Proposals:
     def complete(self) -> bool:
         """Every trial is known."""
         return self.exhausted or len(self.trials) == self.search.trials
+
+    def _take(self, found: Ended, *, again: bool) -> None:
+        """Takes note of a row of the ledger, unless it is of another space."""
+        number = found.number
+        if params(self.search.space, found.spec) is None:
+            return
+        if number in self.ended and found.status == FAILED and self.ended[number].status != FAILED:
+            return  # a trial that failed under a number whose trial did not
+        self._recorded[number] = found.spec
+        if not again:
+            self.ended[number] = found
 
     def _trial(self, number: int, spec: TrialSpec) -> Trial:
         known = [self.ended[n] for n in range(number - self.search.parallel + 1) if n in self.ended]

@@ -74,7 +74,7 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
 
     Args:
         finished: rows of the ``trials`` table, at least ``trial_id``, ``status`` and ``val_<metric>``; those
-            of other plans do no harm. A failed trial has ended too; one that is to run again is left out. For
+            of other plans do no harm. A failed trial has ended too; one with a true ``again`` has not. For
             a search they also have ``stage``, ``number``, ``spec``, its objectives, and as ``history`` the
             validation top-1 after each epoch.
         look: says which arms are open; without it there is no race.
@@ -82,15 +82,15 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
     Raises:
         SpecError, StudyError, ModelError: as :func:`~actrec.study.plan.plan`.
     """
-    rows = {str(row["trial_id"]): row for row in finished}
+    found = list(finished)
+    rows = {str(row["trial_id"]): row for row in found if not row.get("again")}
     if study.search is not None:
-        return _searched(study, rows, look)
+        return _searched(study, Proposals(study, found), rows, look)
     return _ablated(study, rows, look, tuple(study.arms))
 
 
-def _searched(study: Study, rows: Mapping[str, Row], look: Look | None) -> Round:
+def _searched(study: Study, proposals: Proposals, rows: Mapping[str, Row], look: Look | None) -> Round:
     """The round of a study with a search: of the search, the confirmation or the ablation."""
-    proposals = Proposals(study, rows.values())
     found = list(proposals.trials)
     if not proposals.done:
         progress = Progress(SEARCH, proposals.exhausted)

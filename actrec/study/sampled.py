@@ -27,9 +27,10 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of every trial, a
 class Sampled:
     """A :class:`~actrec.study.proposals.Source`."""
 
-    def __init__(self, study: Study, ended: Mapping[int, Ended]) -> None:
+    def __init__(self, study: Study, ended: Mapping[int, Ended], recorded: Mapping[int, TrialSpec]) -> None:
         assert study.search is not None
-        self._study, self._search, self._ended = study, study.search, ended
+        self._study, self._search = study, study.search
+        self._ended, self._recorded = ended, recorded
         self._asked: dict[int, optuna.Trial | None] = {}  # None: the ledger has another trial of that number
         self._optuna: optuna.Study | None = None
 
@@ -45,7 +46,7 @@ class Sampled:
         """
         study = self._optuna = self._optuna or self._begin()
         self._tell(number - self._search.parallel)
-        recorded = self._ended.get(number)
+        recorded = self._recorded.get(number)
         sampler = study.sampler
         try:
             for attempt in range(TRIES):
@@ -58,11 +59,11 @@ class Sampled:
                 study.tell(asked, state=TrialState.FAIL)
         finally:
             study.sampler = sampler
-        if recorded is not None and key != trial_id(recorded.spec):
+        if recorded is not None and key != trial_id(recorded):
             if key not in have:
                 study.tell(asked, state=TrialState.FAIL)
             self._asked[number] = None
-            return recorded.spec
+            return recorded
         if key in have:
             return None
         self._asked[number] = asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -52,8 +53,16 @@ def _nsga2(seed: int) -> BaseSampler:
     return samplers.NSGAIISampler(seed=seed, population_size=16)  # budgets of sweeps are no thousands
 
 
+class _BruteForce(samplers.BruteForceSampler):
+    """Of a space that has no more it says so by stopping a loop that there is none of here."""
+
+    def after_trial(self, *arguments: Any, **more: Any) -> None:
+        with suppress(RuntimeError):
+            super().after_trial(*arguments, **more)
+
+
 def _brute_force(seed: int) -> BaseSampler:
-    return samplers.BruteForceSampler(seed=seed)
+    return _BruteForce(seed=seed)
 
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {

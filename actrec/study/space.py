@@ -136,9 +136,10 @@ def check(space: Space, base: TrialSpec, reserved: Mapping[str, str]) -> dict[st
             raise StudyError(f"dimensions {path!r} and {inside[0]!r} overlap: one is inside the other")
     ordered: dict[str, Dimension] = {}
     while len(ordered) < len(space):
+        # By their names, so that the order in which they were written does not matter.
         ready = {
             path: dimension
-            for path, dimension in space.items()
+            for path, dimension in sorted(space.items())
             if path not in ordered and (dimension.when is None or dimension.when.path in ordered)
         }
         if not ready:
@@ -184,13 +185,19 @@ def combinations(
     """The base with every combination of what can be counted, of what is not at the base's own values.
 
     Args:
-        parts: of the specification, such as ``model``; only dimensions in these are varied. Empty: all.
+        parts: of the specification, such as ``model``; only dimensions in these are varied, and those that
+            they depend on. Empty: all.
         limit: where there are more combinations, they are None.
     """
+    varied = {path for path in space if not parts or path.partition(".")[0] in parts}
+    for path in [*varied]:
+        while (when := space[path].when) is not None:
+            path = when.path
+            varied.add(path)
     specs = [base]
     for path, dimension in space.items():
         values = _countable(dimension)
-        if values is None or (parts and path.partition(".")[0] not in parts):
+        if values is None or path not in varied:
             continue
         specs = [
             made

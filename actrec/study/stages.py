@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actrec.errors import StudyError
 from actrec.results.schema import OK
 from actrec.spec import TrialSpec, get, override, trial_id
 from actrec.study.designs import PLACEBO, REFERENCE, Arm, arms
@@ -48,15 +49,22 @@ class Progress:
 
 
 def representatives(study: Study) -> list[Trial]:
-    """A trial for every way of reading videos that a search can propose."""
-    return _possible(study, ("data", "clip"))
+    """A trial for every way of reading videos that a search can propose.
+
+    Raises:
+        StudyError: if there are too many of them.
+    """
+    found = _possible(study, ("data", "clip"))
+    if not found:
+        raise StudyError("the search space has more than 512 ways of reading videos, all decoded beforehand")
+    return found
 
 
 def expected(study: Study) -> list[Trial]:
     """As many trials as a search has, spread over what it can propose, as far as that can be counted. For
     what is decided on before it is known what it will propose."""
     assert study.search is not None
-    possible = _possible(study, ("data", "clip", "augment", "model", "freeze"))
+    possible = _possible(study, ("data", "clip", "augment", "model", "freeze")) or representatives(study)
     return [
         dataclasses.replace(trial, trial_id=f"{trial.trial_id}-{number}")
         for number, trial in zip(range(study.search.trials), itertools.cycle(possible), strict=False)
@@ -64,9 +72,9 @@ def expected(study: Study) -> list[Trial]:
 
 
 def _possible(study: Study, parts: Sequence[str]) -> list[Trial]:
-    """A trial for every combination in some parts of the specification; the base, if there are too many."""
+    """A trial for every combination in some parts of the specification; none if there are too many."""
     assert study.search is not None
-    specs = combinations(study.search.space, study.base, parts) or [study.base]
+    specs = combinations(study.search.space, study.base, parts) or []
     wholes = {trial_id(whole): whole for whole in (searched(study, spec) for spec in specs)}
     return [
         Trial(key, arm="", factor=SEARCH, level="", seed=spec.seed, spec=spec, stage=SEARCH)

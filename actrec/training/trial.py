@@ -59,6 +59,7 @@ class TrialRun:
         history: one entry for each.
         inherited: how many of them are those of the trial that it goes on from (``spec.start``).
         best_epoch: the one with the lowest validation loss; 0 before the first.
+        seconds: of work, as far as whoever runs the trial says; its checkpoints keep it.
         model: the network, float32 (B, 3, T, H, W) → logits (B, K).
 
     Raises:
@@ -91,6 +92,7 @@ class TrialRun:
             _as_it_is if first else build_augment(spec.augment, mean=card.mean, std=card.std, train=train)
             for train in (True, False)
         )
+        self.seconds = 0.0
         self._trained: TrainStats | None = None
         self._best: dict[str, Tensor] = {}
         self._fingerprint = ""
@@ -232,6 +234,7 @@ class TrialRun:
             "inherited": self.inherited,
             "history": [stats.to_dict() for stats in self.history],
             "fingerprint": self._fingerprint,
+            "seconds": self.seconds,
         }
         checkpoint.write(folder, self.epoch, tensors, state)
 
@@ -255,6 +258,7 @@ class TrialRun:
             raise TrialError(f"{folder} is of trial {state['trial_id']}, not {trial_id(self.spec)}")
         self._resume(found.checkpoint)
         self.inherited = state.get("inherited", 0)  # older checkpoints lack it
+        self.seconds = state.get("seconds", 0.0)
         return found.ignored
 
     def take_over(self, folder: Path) -> tuple[str, ...]:

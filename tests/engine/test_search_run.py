@@ -18,6 +18,7 @@ from actrec.errors import StudyError
 from actrec.results import parquet
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Study
+from actrec.study.rounds import current
 from actrec.study.search import Search
 from actrec.study.space import Categorical, Float
 
@@ -147,6 +148,12 @@ def test_a_search_that_lost_rows_fills_the_gaps_with_the_same(
             k: v for k, v in other.items() if k not in chance
         }
     same_as_the_ledger(rest.out)
+
+
+def test_one_trial_of_a_search_alone(study: Study, launch: Callable[..., Any]) -> None:
+    first = current(study, ()).trials[0].trial_id
+    alone = launch(study, only=(first,))
+    assert [row["trial_id"] for row in trials(alone.out)] == [first]
 
 
 def test_an_earlier_study_warms_a_search(study: Study, launch: Callable[..., Any], tmp_path: Any) -> None:

@@ -76,6 +76,17 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(stopping: str) -
         assert again.trials == now.trials
 
 
+@pytest.mark.parametrize("stopping", ["none", "asha"])
+def test_a_search_that_lost_a_row_goes_on_as_if_it_had_not(stopping: str) -> None:
+    made = study(stopping=stopping, trials=36, confirm=0)
+    _, rows = play(made)
+    for lost in (4, 13, 20):  # the sampler draws at random until it knows 10
+        kept = [r for r in rows if r["number"] != lost and r["number"] < lost + 8]
+        _, more = play(made, rows=list(kept))
+        assert searched(more) == searched(rows)
+        assert len(more) == len(rows), "nothing else is run again"
+
+
 def test_more_trials_go_on_from_fewer() -> None:
     short, long = study(trials=8, confirm=0), study(trials=14, confirm=0)
     _, rows = play(short)
@@ -128,12 +139,13 @@ def test_a_value_that_is_no_number_is_a_failure() -> None:
         assert Ended.of({**row(first), "val_top1": bad}, ("val_top1",)).state == TrialState.FAIL
 
 
-def test_a_space_that_has_no_more_ends_the_search() -> None:
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+def test_a_space_that_has_no_more_ends_the_search(sampler: str) -> None:
     space: dict[str, Dimension] = {
         "augment": Categorical(("none", "hflip")),
         "optim.lr": Categorical((1e-3, 2e-3, 3e-3)),
     }
-    now, rows = play(study(space, trials=50, confirm=0))
+    now, rows = play(study(space, trials=50, confirm=0, sampler=sampler))
     assert len(searched(rows)) == 6
     assert now.search is not None
     assert now.search.exhausted
@@ -210,3 +222,38 @@ def test_the_same_specification_is_the_same_trial() -> None:
     for trial in Proposals(made, []).trials:
         assert trial.trial_id == trial_id(trial.spec)
         assert SPACE.keys() >= (params(SPACE, trial.spec) or {}).keys()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_failed_trials_that_run_again_stay_what_they_were(sampler: str) -> None:
+    """Three of a search failed. Run again they come to something, and nothing else is trained anew."""
+    made = study(trials=24, confirm=0, sampler=sampler)
+    _, rows = play(made)
+    rows.sort(key=lambda r: r["number"])
+    failed = [{**r, "status": "failed", "val_top1": None, "history": []} for r in rows]
+    bad = {11, 20, 23}
+    search = [failed[r["number"]] if r["number"] in bad else r for r in rows]
+    # What followed them was proposed without knowing them: here it is what the ledger has, as ever.
+    plan = [trial.trial_id for trial in Proposals(made, search).trials]
+    again: list[Row] = [{**r, "again": r["number"] in bad} for r in search]
+    done: list[int] = []
+    while pending := (now := Proposals(made, again)).pending:
+        trial = pending[0]
+        done.append(trial.number or 0)
+        again = [r for r in again if r["number"] != trial.number] + [row(trial)]
+    assert done == sorted(bad)
+    assert [trial.trial_id for trial in now.trials] == plan
+    assert {r["trial_id"] for r in again} == set(plan)
+
+
+def test_a_failed_row_never_replaces_one_that_did_not_fail() -> None:
+    made = study(trials=4, confirm=0)
+    _, rows = play(made)
+    other = {**rows[0], "trial_id": "other", "status": "failed", "val_top1": None, "history": []}
+    for order in ([*rows, other], [other, *rows]):
+        assert Proposals(made, order).ended[rows[0]["number"]].status == "ok"
+
+
+def test_the_order_in_which_a_space_was_written_does_not_matter() -> None:
+    one, other = study(SPACE, trials=8), study(dict(reversed(SPACE.items())), trials=8)
+    assert [t.trial_id for t in play(one)[0].trials] == [t.trial_id for t in play(other)[0].trials]

@@ -6,11 +6,12 @@ import dataclasses
 
 import pytest
 
+from actrec.errors import StudyError
 from actrec.spec import ModelSpec, get, override
 from actrec.study.plan import Trial
 from actrec.study.proposals import SEARCH, Ended, Proposals
 from actrec.study.rounds import current
-from actrec.study.space import Categorical, Dimension, Float
+from actrec.study.space import Categorical, Dimension, Float, When
 from actrec.study.stages import (
     ABLATE,
     CONFIRM,
@@ -54,11 +55,11 @@ def test_the_ablation_puts_back_all_and_each() -> None:
     # With the strategy goes its k, which is nothing without it; the augmentation was not changed.
     assert [(arm.name, dict(arm.overrides)) for arm in arms[1:-1]] == [
         (DEFAULT, {**arms[0].overrides, "model.dropout": 0.1, "freeze.strategy": "none", "freeze.k": 0}),
-        ("model.dropout=0.1", {**arms[0].overrides, "model.dropout": 0.1}),
         (
             "freeze.k=0 × freeze.strategy=none",
             {**arms[0].overrides, "freeze.strategy": "none", "freeze.k": 0},
         ),
+        ("model.dropout=0.1", {**arms[0].overrides, "model.dropout": 0.1}),
     ]
     assert (arms[0].name, arms[-1].name) == ("baseline", "placebo")
     whole = override(around.base, arms[0].overrides)
@@ -186,3 +187,21 @@ def test_more_seeds_leave_what_was_done_in_the_study() -> None:
     assert more[: len(rows)] == rows
     assert {t.seed for t in now.compared} == {2000, 2001, 2002}
     assert {t.trial_id for t in now.trials} == {r["trial_id"] for r in more}
+
+
+def test_a_way_of_reading_that_depends_on_the_model_is_known_before() -> None:
+    space: dict[str, Dimension] = {
+        "model.name": Categorical(("frame_transformer", "cnn_lstm_1")),
+        "clip.num_frames": Categorical((8, 4), when=When("model.name", ("cnn_lstm_1",))),
+    }
+    made = study(space, base=override(BASE, {"clip.num_frames": 16}), trials=3)
+    assert {t.spec.clip.num_frames for t in representatives(made)} == {4, 8, 16}
+
+
+def test_too_many_ways_of_reading_are_refused() -> None:
+    space: dict[str, Dimension] = {
+        "clip.num_frames": Categorical(tuple(range(1, 31))),
+        "clip.stride": Categorical(tuple(range(1, 21))),
+    }
+    with pytest.raises(StudyError, match="more than 512 ways of reading videos"):
+        representatives(study(space))
