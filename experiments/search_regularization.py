@@ -7,14 +7,14 @@ First 24 trials are proposed, each knowing those before it, and judged on valida
 three and the base are trained again with fresh seeds; the best of these is the winner. What it changes is
 then put back one at a time, with five seeds that nobody has seen, and judged on the test split.
 
-Cost: 24 trials, 12 to confirm, up to 60 to ablate, of 15 epochs on 220 training clips of 8×32×32; 5 minutes on
-2 cores that do other work too, without a GPU.
+Cost: 24 trials, 12 to confirm, up to 60 to ablate, of 15 epochs on 220 training clips of 8×32×32; 5 minutes
+on 2 cores that do other work too, without a GPU.
 
-Expect, on the built-in videos: the base learns too slowly, and the search finds that out. Trial #21 wins, with
-seven times its learning rate, and is confirmed: +32 points of test top-1 [+25, +39]. Of what it changes, the
-learning rate alone is worth having (27.7 points are lost without it); attention heads, layers, dropout and
-weight decay are inconclusive. Three trials of the search had the same 0.95 on validation; with fresh seeds
-they have 0.92, 0.87 and 0.80.
+Expect, on the built-in videos: the base learns too slowly, and the search finds that out. Trial #21 wins,
+with seven times its learning rate, and is confirmed: +32 points of test top-1 [+25, +39]. Of what it changes,
+the learning rate alone is worth having (27.7 points are lost without it); attention heads, layers, dropout
+and weight decay are inconclusive. Three trials of the search had the same 0.95 on validation; with fresh
+seeds they have 0.92, 0.87 and 0.80.
 """
 
 from __future__ import annotations
