@@ -145,6 +145,22 @@ def check_shared(folders: Sequence[Path]) -> None:
             note.unlink(missing_ok=True)
 
 
+def check_node() -> None:
+    """Makes sure that this driver's own node of the cluster is there. Without it nothing can be started, on
+    whatever other nodes, and Ray says so in no other way: it waits.
+
+    Raises:
+        ClusterError: if it is lost.
+    """
+    own = ray.get_runtime_context().get_node_id()
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["NodeID"] == own and not node["Alive"]:
+            raise ClusterError(
+                f"the Ray node that this driver is on ({node['NodeManagerAddress']}) is lost: its raylet "
+                "ended; the same command goes on, on a cluster that is sound"
+            )
+
+
 def _missing(paths: Sequence[Path]) -> list[Path]:
     return [path for path in paths if not path.exists()]
 

@@ -13,6 +13,7 @@ from ray import tune
 from ray.actor import ActorHandle
 
 from actrec.engine import embeddings
+from actrec.engine.cluster import check_node
 from actrec.engine.progress import TrialProgress
 from actrec.engine.trainable import FAILURE, HISTORY, NOTES, RESULT, UNDECODABLE
 from actrec.engine.worker import Failure, Station, TrialResult
@@ -110,9 +111,15 @@ class Recorder(tune.Callback):
         self._lost_again(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if self._registry is not None and time.monotonic() - self._swept > SWEEP_S:
-            self._swept = time.monotonic()
+        if time.monotonic() - self._swept < SWEEP_S:
+            return
+        self._swept = time.monotonic()
+        if self._registry is not None:
             self._registry.sweep.remote()
+        try:
+            check_node()
+        except ActrecError as error:
+            self.problem = self.problem or error
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune notes down all that it is given, to restore a run that we never restore: the ledger does that.

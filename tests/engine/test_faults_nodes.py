@@ -78,3 +78,24 @@ def test_lost_nodes_cost_nothing_but_time_and_one_that_joins_takes_their_place(
     _, text = study.communicate()
     assert study.returncode == 0, text
     check_same(out, whole)
+
+
+def test_a_driver_whose_own_node_is_lost_says_so_and_the_same_command_goes_on(
+    start: Start, tmp_path: Path
+) -> None:
+    out, options = tmp_path / "out", ("--address", "local", "--epochs", "150")
+    study = start(out, *options)
+    wait_for("a trial", lambda: finished_trials(out) >= 1)
+    (raylet,) = (child for child in psutil.Process(study.pid).children() if child.name() == "raylet")
+    raylet.kill()
+    _, text = study.communicate()
+    assert study.returncode == 2, text
+    assert "the Ray node that this driver is on" in text
+    kept = {key: row for key, row in values(out).items() if row["status"] == "ok"}
+    assert 1 <= len(kept) < TRIALS
+    again = start(out, *options)
+    _, text = again.communicate()
+    assert again.returncode == 0, text
+    assert {row["status"] for row in values(out).values()} == {"ok"}
+    assert len(values(out)) == TRIALS
+    assert kept.items() <= values(out).items(), "what was done is not done again"
