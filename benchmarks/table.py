@@ -83,6 +83,15 @@ BENCHMARKS: dict[str, tuple[Aim, ...]] = {
         Aim("report_s", "≤", 30, "10,000 trials: the report, s"),
         Aim("report_mb", "≤", 15, "10,000 trials: the report, MB"),
     ),
+    "search_quality": (
+        Aim("engine.differing", "≤", 0, "searches on Ray under kills: trials that are not the expected ones"),
+        Aim("vs_workers.0", "≤", 1.1, "regret over that of Optuna alone, 4 side by side"),
+    ),
+    "chaos": (
+        Aim("lost", "≤", 0, "sweeps under kills of every kind: trials lost"),
+        Aim("duplicated", "≤", 0, "the same: trials there twice"),
+        Aim("differing", "≤", 0, "the same: trials with another result"),
+    ),
     "gpu": (Aim("of_device_loop", "≥", 0.9, "R3D-18 on a GPU: clips/s, against tensors on the device"),),
     "calibration": (
         Aim("summary.coverage.ours.0", "≥", 0.93, "95 % intervals: least coverage of any kind of study"),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import table
+from actrec.results.ledger import Ledger
+from actrec.spec import TrialSpec, override
+from actrec.study.space import Float
+from benchmarks import chaos, search_quality, table
+from benchmarks.chaos_study import compare
 from benchmarks.common import per_trial
+from benchmarks.known_functions import PROBLEMS, Problem
 from benchmarks.table import Aim
+from tests.results.rows import put
 
 SCRIPTS = sorted(path for path in table.HERE.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
 SWEEP = {"vs_ray_pattern": 17.0, "vs_optuna_dataloader": 2.5, "of_limit": 0.9, "startup_s": 25.0}
@@ -74,3 +82,75 @@ def test_a_benchmark_that_prints_nothing_has_failed(monkeypatch: pytest.MonkeyPa
     assert table.run("broken", []) == {"failed": "exit status 3"}
     found = table.run("sound", [])
     assert (found["a"], found["tables"], "cells" in found) == (1, "| t |", False)
+
+
+def test_known_functions_have_their_published_optima() -> None:
+    # Branin: three optima, one at (π, 2.275); Hartmann 6: Dixon and Szegő (1978).
+    branin, six, mixed = (PROBLEMS[name] for name in ("branin", "hartmann6", "mixed"))
+    low = at(branin, (math.pi + 5) / 15, 2.275 / 15)
+    assert branin.value(low) == pytest.approx(0, abs=1e-6)
+    assert branin.value(at(branin, 0, 0)) == pytest.approx(1, abs=1e-6)
+    best = at(six, 0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573)
+    assert six.value(best) == pytest.approx(0, abs=1e-5)
+    chosen = {"loss.class_weights": "sqrt", "loss.kind": "focal", "loss.gamma": 3.5}
+    assert mixed.value(override(low, chosen)) == pytest.approx(0, abs=1e-6)
+    worst = {"loss.kind": "focal", "loss.gamma": 0.0, "freeze.strategy": "head_only"}
+    assert mixed.value(override(at(branin, 0, 0), worst)) == pytest.approx(1, abs=1e-6)
+
+
+def at(problem: Problem, *unit: float) -> TrialSpec:
+    """The trial at these fractions of the first dimensions, which are numbers."""
+    values = {}
+    for (path, dimension), u in zip(problem.space.items(), unit, strict=False):
+        assert isinstance(dimension, Float)
+        low, high = dimension.low, dimension.high
+        values[path] = low * (high / low) ** u if dimension.log else low + u * (high - low)
+    return override(TrialSpec(), values)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_search_of_one_trial_at_a_time_is_optunas_own(name: str) -> None:
+    problem = PROBLEMS[name]
+    best = min(value for _, value in search_quality.ours(problem, 0, parallel=1))
+    assert best == pytest.approx(search_quality.batches(problem, 0, 1), abs=1e-12)
+
+
+def test_the_ratio_of_regrets_is_a_geometric_mean_over_functions() -> None:
+    values = np.linspace(0.5, 1.5, 50)
+    found = search_quality.ratio(
+        {"a": {"ours": 8 * values, "p": values[::-1]}, "b": {"ours": values, "p": 2 * values}}, "p"
+    )
+    assert found[0] == pytest.approx(2)  # √(8 · ½)
+    assert found[1] < 2 < found[2]
+
+
+def test_chaos_draws_every_kind_of_kill_and_the_same_for_a_seed() -> None:
+    drawn = chaos.kills(3, workers=2, trials=40)
+    assert {kill.kind for kill in drawn} == {*chaos.SIGNALS, *chaos.TITLES}
+    assert drawn == chaos.kills(3, workers=2, trials=40)
+    assert drawn != chaos.kills(4, workers=2, trials=40)
+    assert "worker" not in {kill.kind for kill in chaos.kills(3, workers=1, trials=40)}
+    after = [kill.after for kill in drawn]
+    assert after == sorted(set(after))
+
+
+def test_chaos_counts_what_differs(tmp_path: Path) -> None:
+    whole, broken = Ledger(tmp_path / "whole"), Ledger(tmp_path / "broken")
+    for ledger in (whole, broken):
+        ledger.claim()
+    for name in ("a", "b", "c"):
+        put(whole, name, seconds=1.0)
+    put(broken, "a", seconds=2.0)
+    put(broken, "b", seconds=1.0, val_top1=0.5)
+    put(broken, "d")
+    found = compare(whole.folder, broken.folder)
+    assert found == {
+        "trials": 3,
+        "lost": 1,
+        "added": 1,
+        "duplicated": 0,
+        "differing": 1,
+        "storage_differing": 0,
+    }
+    for ledger in (whole, broken):
+        ledger.release()
