@@ -114,7 +114,10 @@ def test_a_study_is_recorded_whole_and_a_second_launch_does_nothing(
         launch(study, only=("x",))
 
     # Another design shares these trials: nothing is trained, and each is the arm that this plan says.
-    other = launch(dataclasses.replace(small_study(WEIGHTS, seeds=(0,)), design="leave_one_out"))
+    turned = dataclasses.replace(small_study(WEIGHTS, seeds=(0,)), design="leave_one_out")
+    with pytest.raises(StudyError, match="design: one_at_a_time → leave_one_out"):
+        launch(turned)
+    other = launch(turned, extend=True)
     assert "nothing to train" in other.text
     (effect,) = [
         row for row in pq.read_table(other.out / "effects.parquet").to_pylist() if row["metric"] == "top1"
