@@ -47,7 +47,6 @@ from actrec.results.ledger import Ledger
 from actrec.results.schema import OK
 from actrec.seeding import numpy_rng
 from actrec.spec import TrialSpec
-from actrec.study.factors import Study
 from actrec.study.plan import Trial
 from actrec.study.proposals import SEARCH, Proposals
 from actrec.study.space import params, suggest
@@ -148,30 +147,35 @@ def ours(problem: Problem, seed: int, parallel: int = SIDE_BY_SIDE) -> Iterator[
         yield trial, value
 
 
-def alone(study: Study) -> optuna.Study:
-    """Optuna's study with the same sampler and first trial."""
+def alone(problem: Problem, seed: int) -> tuple[optuna.Study, Callable[[optuna.Trial], float]]:
+    """Optuna's study with the same sampler and first trial, and what evaluates a trial of it."""
+    study = problem.study(seed, TRIALS, SIDE_BY_SIDE)
     assert study.search is not None
+    space, base = study.search.space, study.base
     made = optuna.create_study(direction="maximize", sampler=study.search.make_sampler())
-    made.enqueue_trial(params(study.search.space, study.base) or {})
-    return made
+    made.enqueue_trial(params(space, base) or {})
+    return made, lambda trial: problem.value(suggest(space, base, trial))
 
 
 def batches(problem: Problem, seed: int, size: int) -> float:
     """The best value that Optuna finds when it is asked for ``size`` trials at a time."""
-    study = problem.study(seed, TRIALS, SIDE_BY_SIDE)
-    search = alone(study)
+    search, evaluate = alone(problem, seed)
     for _ in range(TRIALS // size):
         asked = [search.ask() for _ in range(size)]
-        values = [problem.value(suggest(problem.space, study.base, trial)) for trial in asked]
+        values = [evaluate(trial) for trial in asked]
         for trial, value in zip(asked, values, strict=True):
             search.tell(trial, 1 - value)
     return 1 - search.best_value
 
 
-def workers(problem: Problem, seed: int) -> float:
-    """The best value that Optuna finds when four workers ask it, each when its trial has ended."""
-    study, rng = problem.study(seed, TRIALS, SIDE_BY_SIDE), numpy_rng(seed, "durations")
-    search, now = alone(study), 0.0
+def workers(problem: Problem, seed: int, spread: float = 0.5) -> float:
+    """The best value that Optuna finds when four workers ask it, each when its trial has ended.
+
+    Args:
+        spread: standard deviation of the logarithm of how long trials take. Where all take equally long, the
+            search is ours, trial by trial.
+    """
+    (search, evaluate), rng, now = alone(problem, seed), numpy_rng(seed, "durations"), 0.0
     running: list[tuple[float, int, float]] = []
     for number in range(TRIALS + SIDE_BY_SIDE):
         if number >= SIDE_BY_SIDE:
@@ -179,8 +183,8 @@ def workers(problem: Problem, seed: int) -> float:
             search.tell(ended, 1 - value)
         if number < TRIALS:
             trial = search.ask()
-            value = problem.value(suggest(problem.space, study.base, trial))
-            heapq.heappush(running, (now + rng.lognormal(0.0, 0.5), trial.number, value))
+            value = evaluate(trial)
+            heapq.heappush(running, (now + rng.lognormal(0.0, spread), trial.number, value))
     return 1 - search.best_value
 
 
@@ -210,7 +214,7 @@ def ratio(regrets: dict[str, dict[str, NDArray[np.float64]]], peer: str) -> list
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--seeds", type=int, help="a function and search (default: 100; quick: 20)")
+    arguments.add_argument("--seeds", type=int, help="a function and search (default: 200; quick: 40)")
     arguments.add_argument("--drive", nargs=3, metavar=("FUNCTION", "SEED", "OUT"), help="one search on Ray")
     options = arguments.parse_args()
     if options.drive:
@@ -224,11 +228,10 @@ def main() -> None:
             print(name, engine[-1], file=sys.stderr)
     regrets = {}
     for name, problem in PROBLEMS.items():
-        seeds = range(options.seeds or (20 if options.quick else 100))
+        seeds = range(options.seeds or (40 if options.quick else 200))
         regrets[name] = {
             kind: np.array([search(problem, seed) for seed in seeds]) for kind, search in SEARCHES.items()
         }
-        print(name, {kind: values.mean() for kind, values in regrets[name].items()}, file=sys.stderr)
     emit(
         {
             "engine": {key: sum(each[key] for each in engine) for key in engine[0]},

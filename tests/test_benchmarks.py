@@ -115,6 +115,14 @@ def test_a_search_of_one_trial_at_a_time_is_optunas_own(name: str) -> None:
     assert best == pytest.approx(search_quality.batches(problem, 0, 1), abs=1e-12)
 
 
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_search_is_optunas_own_whose_trials_take_equally_long(name: str) -> None:
+    problem = PROBLEMS[name]
+    best = min(value for _, value in search_quality.ours(problem, 0))
+    assert best == pytest.approx(search_quality.workers(problem, 0, spread=0.0), abs=1e-12)
+    assert best != pytest.approx(search_quality.workers(problem, 0), abs=1e-12), "else it depends on time"
+
+
 def test_the_ratio_of_regrets_is_a_geometric_mean_over_functions() -> None:
     values = np.linspace(0.5, 1.5, 50)
     found = search_quality.ratio(
