@@ -63,9 +63,14 @@ def row(trial: Trial) -> Row:
 
 
 def play(made: Study, order: int = 0, rows: list[Row] | None = None) -> tuple[Round, list[Row]]:
-    """Runs a study to its end. Trials in flight end in an order drawn from ``order``."""
+    """Runs a study to its end, as a launch does: a search goes on in memory from the rows that there are, and
+    each later round is asked of them. Trials in flight end in an order drawn from ``order``."""
     rng, rows = random.Random(order), [] if rows is None else rows
     while (now := current(made, rows)).pending:
-        flight = now.pending[: made.search.parallel] if made.search else now.pending
-        rows.append(row(rng.choice(flight)))
+        flight = now.growing or now
+        while flight.pending:
+            rows.append(row(rng.choice(flight.pending[: made.search.parallel if made.search else None])))
+            if now.growing is None:
+                break
+            now.growing.update(rows[-1:])
     return now, rows
