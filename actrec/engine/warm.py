@@ -37,6 +37,8 @@ def warmed(study: Study, folder: Path, earlier: Path, *, fresh: bool = False) ->
     if begun.get("known") and same and not fresh:
         known = tuple(Known(one["params"], tuple(one["values"])) for one in begun["known"])
         return dataclasses.replace(study, search=dataclasses.replace(study.search, known=known))
+    if not (earlier / "study.json").exists():
+        raise StudyError(f"--warm-start {earlier}: there is no study in that folder")
     wanted = ["status", "spec", *study.search.objectives]
     rows = Ledger(earlier).read("trials", columns=wanted).to_pylist()
     found: dict[str, tuple[dict[str, Any], list[list[float]]]] = {}

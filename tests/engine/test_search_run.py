@@ -169,5 +169,7 @@ def test_an_earlier_study_warms_a_search(study: Study, launch: Callable[..., Any
     other = dataclasses.replace(study, base=dataclasses.replace(study.base, placebo=1), search=short)
     with pytest.raises(StudyError, match=r"none of its 3 trials is one that this search could propose"):
         warmed(other, tmp_path / "new", first.out)
+    with pytest.raises(StudyError, match="there is no study in that folder"):
+        warmed(made, tmp_path / "new", tmp_path / "nowhere")
     with pytest.raises(StudyError, match="add --search"):
         warmed(dataclasses.replace(study, search=None), tmp_path / "new", first.out)
