@@ -1,6 +1,6 @@
 """Kills a sweep of 40 trials at random, again and again, and compares what is left with an undisturbed one.
 
-    python benchmarks/chaos.py --seeds 5           # about 25 minutes on 2 cores; --quick: one seed, 6
+    python benchmarks/chaos.py --seeds 5           # about 30 minutes on 2 cores; --quick: one seed, 6
     python benchmarks/chaos.py --seed 3            # one run, with the kills that 3 draws
 
 Seed by seed it takes turns: a study of 8 arms × 5 seeds; a search of 24 trials with early stopping, and the

@@ -1,7 +1,7 @@
 """Runs every benchmark, one by one, and prints one table: each figure beside its aim.
 
-    python benchmarks/table.py                     # `make bench`: about 40 minutes on 2 cores
-    python benchmarks/table.py --quick             # about 20
+    python benchmarks/table.py                     # `make bench`: about 75 minutes on 2 cores
+    python benchmarks/table.py --quick             # about 30
     python benchmarks/table.py --only sweep scale  # these alone
     python benchmarks/table.py --record            # also keeps what was measured, in benchmarks/RESULTS.md
 
