@@ -92,6 +92,7 @@ def main(
     )
     study = Study(name="hanging", base=spec, factors=(), seeds=tuple(map(int, hangs)), placebo=False)
     ray.init(
+        "local",
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,

@@ -108,7 +108,8 @@ spec = TrialSpec(
 )
 manifest = Manifest.read(path)
 study = with_data(Study(name="large", base=spec, factors=(), seeds=(0, 1), placebo=False), path, manifest)
-ray.init(num_cpus=2, object_store_memory=store, include_dashboard=False, object_spilling_directory=spill)
+store_of = {"object_store_memory": store, "object_spilling_directory": spill}
+ray.init("local", num_cpus=2, include_dashboard=False, **store_of)
 outcome = run_study(study, manifest, RunOptions(out=out, stream=stream), Display())
 print(json.dumps({"ok": outcome.ok, "rss": psutil.Process().memory_info().rss}))
 """
