@@ -59,6 +59,7 @@ class Proposals:
         self.ended: dict[int, Ended] = {}
         self.exhausted = False
         self._recorded: dict[int, TrialSpec] = {}  # of the numbers that the ledger has
+        self._ids: dict[int, str] = {}  # of those
         source = Population if self.search.sampler == PBT else Sampled
         self._source: Source = source(study, self.ended, self._recorded)
         self.update(rows)
@@ -102,8 +103,8 @@ class Proposals:
             # Of one that is recorded, only if no row before it is lost: what follows would have another past.
             if not self._source.knows(number) and any(n not in self._recorded for n in range(number + 1)):
                 break
-            others = (spec for other, spec in self._recorded.items() if other != number)
-            have = {trial.trial_id for trial in self.trials} | {trial_id(spec) for spec in others}
+            others = {key for other, key in self._ids.items() if other != number}
+            have = {trial.trial_id for trial in self.trials} | others
             spec = self._source.propose(number, have)
             if spec is None:
                 self.exhausted = True
@@ -122,7 +123,7 @@ class Proposals:
             return
         if number in self.ended and found.status == FAILED and self.ended[number].status != FAILED:
             return  # a trial that failed under a number whose trial did not
-        self._recorded[number] = found.spec
+        self._recorded[number], self._ids[number] = found.spec, trial_id(found.spec)
         if not again:
             self.ended[number] = found
 
