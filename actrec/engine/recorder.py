@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -189,8 +190,12 @@ class Recorder(tune.Callback):
 
 
 def _why(trial: Any) -> str:
-    """The last line of what Tune knows of a trial's failure."""
-    lines = str(trial.get_error() or "").strip().splitlines()
+    """The last line of what Tune knows of a trial's failure, from where it writes that. ``get_error`` reads a
+    copy, which is made now and then."""
+    try:
+        lines = Path(trial.error_file or "").read_text(encoding="utf-8").strip().splitlines()
+    except OSError:
+        lines = []
     return lines[-1] if lines else "no reason was given"
 
 

@@ -46,9 +46,16 @@ class Desk:
         return found
 
 
-def tune_trial(trial: Trial, error: str | None = None, *, tries_left: bool = False) -> Any:
+def tune_trial(trial: Trial) -> Any:
+    return SimpleNamespace(config={"trial": trial.trial_id})
+
+
+def failed(desk: Desk, trial: Trial, error: str, *, tries_left: bool = False) -> Any:
+    """A trial of Tune, which writes into a file why it failed."""
+    file = desk.ledger.folder / "error.txt"
+    file.write_text(error)
     return SimpleNamespace(
-        config={"trial": trial.trial_id}, get_error=lambda: error, should_recover=lambda: tries_left
+        config={"trial": trial.trial_id}, error_file=str(file), should_recover=lambda: tries_left
     )
 
 
@@ -111,21 +118,21 @@ def test_a_ledger_that_was_taken_over_ends_the_sweep(desk: Desk) -> None:
 def test_a_trial_that_lost_its_workers_too_often_is_a_row(desk: Desk) -> None:
     trial = next(iter(desk.trials.values()))
     desk.result(trial)
-    desk.recorder.on_trial_error(0, [], tune_trial(trial, "Traceback …\nthe actor died"))
+    desk.recorder.on_trial_error(0, [], failed(desk, trial, "Traceback …\nthe actor died"))
     (row,) = desk.rows()
     assert (row["status"], row["error"]) == ("failed", "given up: the actor died")
 
 
 def test_a_trial_that_was_given_up_untried_stays_to_be_run(desk: Desk) -> None:
     trial = next(iter(desk.trials.values()))
-    desk.recorder.on_trial_error(0, [], tune_trial(trial, "the actor died"))
+    desk.recorder.on_trial_error(0, [], failed(desk, trial, "the actor died"))
     desk.result(trial)
-    desk.recorder.on_trial_error(0, [], tune_trial(trial, "the actor died", tries_left=True))
+    desk.recorder.on_trial_error(0, [], failed(desk, trial, "the actor died", tries_left=True))
     assert desk.rows() == []
 
 
 def test_workers_that_never_start_end_the_sweep_with_the_reason(desk: Desk) -> None:
-    trial = tune_trial(next(iter(desk.trials.values())), "no CUDA driver")
+    trial = failed(desk, next(iter(desk.trials.values())), "no CUDA driver")
     for _ in range(LOST_IN_A_ROW - 1):
         desk.recorder.on_trial_recover(0, [], trial)
     desk.recorder.check()
@@ -137,6 +144,6 @@ def test_workers_that_never_start_end_the_sweep_with_the_reason(desk: Desk) -> N
 def test_an_epoch_in_between_is_a_sign_of_life(desk: Desk) -> None:
     trial = next(iter(desk.trials.values()))
     for _ in range(3 * LOST_IN_A_ROW):
-        desk.recorder.on_trial_recover(0, [], tune_trial(trial, "killed"))
+        desk.recorder.on_trial_recover(0, [], failed(desk, trial, "killed"))
         desk.result(trial)
     desk.recorder.check()
