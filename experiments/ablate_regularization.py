@@ -10,10 +10,10 @@ Expect, on the built-in videos (test top-1, mean of 5 seeds; chance is 0.10):
 
     baseline                  0.92
     horizontal flip           0.75   hurts: it makes left right, and clockwise counter-clockwise
-    no attention              0.84   hurts
+    no attention              0.84   inconclusive: -7.7 points [-13.6, -1.8] alone, not after the correction
     first convolution frozen  0.71   hurts
     backbone frozen           0.10   hurts: nothing was trained before, so there is nothing to keep
-    everything else           0.88 to 0.94, inconclusive with five seeds: intervals are ± 4.6 points
+    everything else           0.88 to 0.94, inconclusive with five seeds: intervals are ± 3 to 6 points
     placebo                   the baseline's; what it moves is noise
 """
 
