@@ -7,7 +7,7 @@ from pathlib import Path
 
 from actrec.engine.loggers import TRACKERS
 from actrec.engine.run import BUILTIN
-from actrec.engine.worker import STALL_S
+from actrec.engine.station import STALL_S
 from actrec.study.early import STOPPING
 from actrec.study.factors import Study
 from actrec.study.race import MAX_SEEDS

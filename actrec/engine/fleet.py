@@ -20,8 +20,9 @@ from ray.train import DataConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from actrec.engine.mailbox import Mailbox, Post, RemoteMailbox
+from actrec.engine.messages import Failure
 from actrec.engine.placement import Allocation
-from actrec.engine.worker import STALL_S, Failure
+from actrec.engine.station import STALL_S
 from actrec.errors import WorkerLostError
 
 GROUP_RESTARTS = 3  # of a group whose workers die, before its trial's actor is given up

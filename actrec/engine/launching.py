@@ -14,6 +14,7 @@ from actrec.engine import cache, embeddings, thumbnails, verdicts
 from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster, check_shared
 from actrec.engine.folder import read_record
+from actrec.engine.messages import RunEpoch
 from actrec.engine.options import RunOptions
 from actrec.engine.placement import Allocation, allocate
 from actrec.engine.prepare import Feed, Supply, choose_feed
@@ -29,7 +30,6 @@ from actrec.engine.provenance import (
 from actrec.engine.search import Growing, Storage, forget, with_history
 from actrec.engine.sweep import Conditions, Sweep
 from actrec.engine.verdicts import look
-from actrec.engine.worker import RunEpoch
 from actrec.errors import ActrecError, EngineError, PlacementError, StudyError
 from actrec.results.files import write_json
 from actrec.results.ledger import Ledger

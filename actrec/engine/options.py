@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from actrec.engine.worker import STALL_S
+from actrec.engine.station import STALL_S
 from actrec.training.learner import PLAIN, Modes
 
 
@@ -31,7 +31,7 @@ class RunOptions:
         stall_s: seconds without a sign of life after which a trial's workers are taken to hang.
         halve_batch: begin a trial that runs out of memory anew with half its batch size.
         track: names of trackers (:mod:`actrec.engine.loggers`) that are given a copy of what is found.
-        checkpoint_s: see :class:`~actrec.engine.worker.Station`.
+        checkpoint_s: see :class:`~actrec.engine.station.Station`.
     """
 
     out: Path

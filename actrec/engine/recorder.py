@@ -15,9 +15,10 @@ from ray.actor import ActorHandle
 
 from actrec.engine import embeddings
 from actrec.engine.cluster import check_node
+from actrec.engine.messages import Failure, TrialResult
 from actrec.engine.progress import TrialProgress
+from actrec.engine.station import Station
 from actrec.engine.trainable import FAILURE, HISTORY, NOTES, RESULT, UNDECODABLE
-from actrec.engine.worker import Failure, Station, TrialResult
 from actrec.errors import ActrecError, WorkerLostError
 from actrec.results.ledger import Ledger
 from actrec.results.schema import FAILED, OK

@@ -17,7 +17,7 @@ from actrec.engine.launching import Launch, wanted_of
 from actrec.engine.launching import Outcome as Outcome
 from actrec.engine.options import RunOptions as RunOptions
 from actrec.engine.progress import Display
-from actrec.engine.worker import KEPT
+from actrec.engine.station import KEPT
 from actrec.errors import ActrecError, DataError, EngineError, StudyError
 from actrec.results.ledger import Ledger
 from actrec.spec import override

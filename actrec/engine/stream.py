@@ -17,7 +17,7 @@ from ray.data import DataContext
 
 from actrec.data.clipset import Video
 from actrec.data.stream import clip_stream
-from actrec.engine.worker import Source
+from actrec.engine.station import Source
 from actrec.seeding import derive
 from actrec.spec import ClipSpec
 from actrec.training.batch import Batch

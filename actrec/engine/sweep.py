@@ -17,16 +17,17 @@ from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.schedulers import FIFOScheduler
 
 from actrec.engine.fleet import Setup
+from actrec.engine.messages import RunEpoch
 from actrec.engine.options import RunOptions
 from actrec.engine.placement import SUPERVISOR_CPUS, Allocation
 from actrec.engine.progress import Display, TrialProgress
 from actrec.engine.recorder import Recorder, StopOnProblem
 from actrec.engine.registry import GroupRegistry
 from actrec.engine.search import Feeder, Growing
+from actrec.engine.station import Station
 from actrec.engine.stream import Stream
 from actrec.engine.tracking import callbacks
 from actrec.engine.trainable import Settings, WarmTrial
-from actrec.engine.worker import RunEpoch, Station
 from actrec.errors import LedgerError
 from actrec.results.ledger import Ledger
 from actrec.study.plan import Trial

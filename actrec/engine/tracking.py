@@ -18,8 +18,8 @@ from ray import tune
 from ray.tune.logger import LoggerCallback
 
 from actrec.engine.loggers import Kind, check
+from actrec.engine.messages import TrialResult
 from actrec.engine.trainable import FAILURE, HISTORY, RESULT
-from actrec.engine.worker import TrialResult
 from actrec.study.plan import Trial
 
 DRAIN_S = 60.0  # that the end of a sweep waits for a sign of life of what has still to send

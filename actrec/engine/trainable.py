@@ -17,9 +17,11 @@ from actrec.engine.cache import open_clips
 from actrec.engine.features import open_features
 from actrec.engine.fleet import Fleet, Handler, Setup
 from actrec.engine.mailbox import Post
+from actrec.engine.messages import EpochDone, Failure, RunEpoch
 from actrec.engine.placement import Allocation
+from actrec.engine.station import Source, Station
 from actrec.engine.stream import Stream
-from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, Worker
+from actrec.engine.worker import Worker
 from actrec.training.feed import CachedFeed, task_of
 
 STEP_S = 1.0  # between two answers to Tune: each costs the worker a wait, and the driver some CPU

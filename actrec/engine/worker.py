@@ -7,155 +7,24 @@ an epoch of it, so a worker that was started anew in the middle of a trial needs
 from __future__ import annotations
 
 import dataclasses
-import math
-import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 
 from actrec import files
 from actrec.engine import faults, halving, watchdog
-from actrec.engine.embeddings import Rows, rows_of
+from actrec.engine.embeddings import rows_of
+from actrec.engine.held import Held, measured, result_of, stopped
+from actrec.engine.messages import EpochDone, Failure, RunEpoch
+from actrec.engine.station import Source, Station
 from actrec.errors import DivergedError, ModelError, SpecError, WorkerLostError
-from actrec.results.ledger import Ledger
-from actrec.results.schema import OK, PRUNED
 from actrec.spec import TrialSpec, override
 from actrec.training import distributed
 from actrec.training.batch import Batch
-from actrec.training.feed import Feed
-from actrec.training.learner import PLAIN, Modes
-from actrec.training.tally import Tally
-from actrec.training.task import EpochStats, Task
 from actrec.training.trial import TrialRun
 
 BEAT_S = 5.0
-STALL_S = 1800.0
-KEPT = "kept"  # the folder of last states
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The answer that says: this trial failed through its own fault.
-
-    ``alike`` tells that every worker of the trial fails in the same way at the same point, so that none is
-    left waiting for another and the group stays sound. ``out_of_memory`` tells that a smaller batch may do.
-    """
-
-    error: str
-    alike: bool = True
-    out_of_memory: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RunEpoch:
-    """The command: train one more epoch of this trial, and test it if that was its last.
-
-    ``clips`` is the folder of its clip set; ``splits`` those of its fold, video id → split, where it has one;
-    ``features`` the folder of what its frozen prefix makes of the clips, if it trains on that; ``embed`` asks
-    for what its head gets of the test videos. ``cutoffs`` has the validation top-1 that the best epoch must
-    have reached by some epochs, or the trial is stopped there; a stopped one is not tested. ``keep`` asks for
-    the trial's last state, from which others go on.
-    """
-
-    trial_id: str
-    spec: Mapping[str, Any]
-    clips: Path
-    class_names: tuple[str, ...]
-    splits: Mapping[str, str] = field(default_factory=dict)
-    features: Path | None = None
-    embed: bool = False
-    cutoffs: Mapping[int, float] = field(default_factory=dict)
-    keep: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TrialResult:
-    """All that a finished trial leaves, as rows of the ledger's tables, beside what the plan knows of it."""
-
-    trial: Mapping[str, Any]
-    epochs: tuple[Mapping[str, Any], ...]
-    predictions: tuple[Mapping[str, Any], ...]
-    embeddings: Rows = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EpochDone:
-    """The answer.
-
-    Attributes:
-        epoch, epochs: how many are done of how many.
-        clips: how many the last one trained on.
-        decoded: videos that were decoded for this step on this worker; 0 where the clip cache feeds it.
-        undecodable: those of the trial that did not decode, video id → reason.
-        metrics: of the last, such as ``train/loss`` and ``val/top1``.
-        result: if it was the last.
-        notes: what went otherwise than asked, in sentences for the user.
-    """
-
-    epoch: int
-    epochs: int
-    clips: int
-    decoded: int
-    undecodable: Mapping[str, str]
-    metrics: Mapping[str, float]
-    result: TrialResult | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a trial's batches come from on one worker, and the group of each of its test videos.
-
-    Attributes:
-        first: the stage of the model that the batches go to: 0, or what comes after a shared prefix.
-        prefix: the key of that.
-    """
-
-    feed: Feed
-    task: Task
-    groups: Mapping[str, str]
-    first: int = 0
-    prefix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """What every worker of a study is given.
-
-    Attributes:
-        folder: of the study; checkpoints go to ``checkpoints/<trial_id>`` in it, last states to
-            ``kept/<trial_id>``.
-        token: of the driver that owns the folder. A driver that was killed leaves workers behind for some
-            seconds; what they still write is dropped.
-        threads: intra-op threads.
-        checkpoint_s: least seconds between two checkpoints of a trial. What is lost is trained again, to
-            the same values.
-        stall_s: seconds without a sign of life after which a worker is taken to hang, and ended. More than
-            the longest that a batch may take, the first with what is built for it.
-        halve_batch: a trial that runs out of memory is begun anew with half its batch size, again and
-            again down to 1.
-    """
-
-    folder: Path
-    token: str
-    threads: int = 1
-    checkpoint_s: float = 10.0
-    modes: Modes = PLAIN
-    stall_s: float = STALL_S
-    halve_batch: bool = False
-
-    def checkpoint(self, trial_id: str) -> Path:
-        return self.folder / "checkpoints" / trial_id
-
-    def kept(self, trial_id: str) -> Path:
-        return self.folder / KEPT / trial_id
-
-    def is_ours(self) -> bool:
-        return Ledger(self.folder).owner() == self.token
 
 
 class Worker:
@@ -179,7 +48,7 @@ class Worker:
         torch.set_num_threads(station.threads)
         self._station, self._open_source, self._beat = station, open_source, beat
         self._rank, self._world_size, self._device = rank, world_size, torch.device(device)
-        self._current: _Current | None = None
+        self._current: Held | None = None
         self._beaten = time.monotonic()
 
     def __call__(self, command: RunEpoch) -> EpochDone | Failure:
@@ -229,13 +98,13 @@ class Worker:
             run.train_epoch(batches, steps=feed.steps(epoch, size))
             run.finish_epoch(run.evaluate(self._alive(feed.evaluate("val", size))))
         result = None
-        if _stopped(run, command.cutoffs):
-            result = _result(current, None)
+        if stopped(run, command.cutoffs):
+            result = result_of(current, None)
         elif run.finished:
             if command.keep and self._station.is_ours():
                 run.save(self._station.kept(command.trial_id))
             run.restore_best()
-            result = _result(current, run.evaluate(self._alive(feed.evaluate("test", size))))
+            result = result_of(current, run.evaluate(self._alive(feed.evaluate("test", size))))
             if command.embed:
                 embedded = run.embed(self._alive(feed.evaluate("test", size)))
                 result = dataclasses.replace(result, embeddings=rows_of(embedded))
@@ -248,12 +117,12 @@ class Worker:
             clips=last.train.clips,
             decoded=feed.decoded - decoded,
             undecodable=dict(feed.undecodable),
-            metrics={f"{split}/{name}": value for split, name, value in _measured(last)},
+            metrics={f"{split}/{name}": value for split, name, value in measured(last)},
             result=result,
             notes=current.told(),
         )
 
-    def _begin(self, command: RunEpoch) -> _Current:
+    def _begin(self, command: RunEpoch) -> Held:
         source = self._open_source(command)
         spec = TrialSpec.from_dict(command.spec)
         place, notes = self._station.checkpoint(command.trial_id), []
@@ -279,7 +148,7 @@ class Worker:
             notes += [f"trial {command.trial_id}: state passed over: {why}" for why in run.take_over(kept)]
         now = time.monotonic()
         began = now - run.seconds
-        return _Current(command.trial_id, run, source, place, started=began, saved=now, notes=notes)
+        return Held(command.trial_id, run, source, place, started=began, saved=now, notes=notes)
 
     def _halve(self) -> bool:
         """Whether the trial is to be begun anew with half the batch size that it had."""
@@ -294,7 +163,7 @@ class Worker:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _save(self, current: _Current) -> None:
+    def _save(self, current: Held) -> None:
         if self._rank or time.monotonic() - current.saved < self._station.checkpoint_s:
             return
         if self._station.is_ours():
@@ -316,83 +185,3 @@ class Worker:
                 watchdog.alive(self._station.stall_s)
                 self._beaten = time.monotonic()
             yield batch
-
-
-@dataclass(slots=True)
-class _Current:
-    """The trial that a worker holds.
-
-    Attributes:
-        place: where its checkpoints go.
-        started, saved: when it was begun, were it here and without a stop, and last saved; by a clock that
-            nobody sets.
-        notes: what is still to be told of it.
-    """
-
-    trial_id: str
-    run: TrialRun
-    source: Source
-    place: Path
-    started: float
-    saved: float
-    notes: list[str]
-
-    def told(self) -> tuple[str, ...]:
-        """The notes, once."""
-        notes, self.notes = tuple(self.notes), []
-        return notes
-
-
-def _stopped(run: TrialRun, cutoffs: Mapping[int, float]) -> bool:
-    """Whether a search stops the trial here. Every worker of it says the same."""
-    best = max(stats.val["top1"] for stats in run.history)
-    return best < cutoffs.get(run.epoch, -math.inf) and not run.finished
-
-
-def _measured(stats: EpochStats) -> Iterator[tuple[str, str, float]]:
-    """Split, metric and value of an epoch."""
-    train = {"loss": stats.train.loss, "top1": stats.train.top1, "lr": stats.train.lr}
-    for split, values in (("train", train), ("val", stats.val)):
-        for name, value in values.items():
-            yield split, name, value
-
-
-def _result(current: _Current, test: Tally | None) -> TrialResult:
-    """What a trial leaves; one that was stopped has no ``test``."""
-    run = current.run
-    # What was selected, on validation: the best epoch under early stopping, else the last.
-    chosen = run.history[(run.best_epoch if run.spec.optim.patience else run.epoch) - 1]
-    tested = {} if test is None else {f"test_{name}": value for name, value in test.metrics().items()}
-    trial = {
-        "status": PRUNED if test is None else OK,
-        "epochs": run.epoch,
-        "best_epoch": run.best_epoch,
-        **tested,
-        "val_top1": chosen.val["top1"],
-        "n_test": len(test) if test is not None else None,
-        "trainable_params": sum(value.numel() for value in run.model.parameters() if value.requires_grad),
-        "fingerprint": run.fingerprint(),
-        "batch_size": run.spec.optim.batch_size,
-        "clips_trained": sum(stats.train.clips for stats in run.history[run.inherited :]),
-        "seconds": time.monotonic() - current.started,
-        "host": platform.node(),
-        "shared_stages": current.source.first,
-        "prefix": current.source.prefix,
-    }
-    epochs = [
-        {"epoch": stats.epoch, "split": split, "metric": name, "value": value}
-        for stats in run.history
-        for split, name, value in _measured(stats)
-    ]
-    groups = current.source.groups
-    predictions = [
-        {
-            "video_id": video_id,
-            "group": groups[video_id],
-            "fold": run.spec.data.fold,
-            "label": label,
-            "scores": scores,
-        }
-        for video_id, label, scores in (() if test is None else test.rows())
-    ]
-    return TrialResult(trial, tuple(epochs), tuple(predictions))

@@ -20,6 +20,7 @@ from actrec.engine.progress import Display
 from actrec.engine.run import Outcome, RunOptions, run_study, with_data
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec, override
 from actrec.study.factors import Factor, Study
+from benchmarks.gate import Gate
 from tests.engine.disk import Disk, mount, unmount
 from tests.engine.swept import SCRIPT, Start
 
@@ -91,13 +92,19 @@ def small_disk() -> Iterator[Callable[[Path, int], Disk]]:
 
 
 @pytest.fixture
-def start(manifest_path: Path, tmp_path: Path) -> Iterator[Start]:
+def gate(tmp_path: Path) -> Gate:
+    """In front of every epoch of what ``start`` starts; open at first."""
+    return Gate(tmp_path / "gate")
+
+
+@pytest.fixture
+def start(manifest_path: Path, gate: Gate, tmp_path: Path) -> Iterator[Start]:
     """Starts the sweep of ``sweep.py`` as a process of its own."""
     running: list[subprocess.Popen[str]] = []
 
     def go(out: Path, *more: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(SCRIPT), "--data", str(manifest_path), "--out", str(out), *more]
-        environment = os.environ | {"ACTREC_CACHE": str(tmp_path / "cache")}
+        environment = os.environ | gate.environment() | {"ACTREC_CACHE": str(tmp_path / "cache")}
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         running.append(process)
         return process

@@ -15,6 +15,7 @@ import ray
 
 from actrec.study.factors import Factor, Study
 from actrec.study.plan import plan
+from benchmarks.gate import Gate
 from tests.engine.disk import Disk
 from tests.engine.swept import TRIALS, Start, check_same, finished_trials, values, wait_for
 from tests.engine.watched import processes
@@ -22,12 +23,16 @@ from tests.engine.watched import processes
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
-def test_a_killed_driver_goes_on_to_the_same_result(start: Start, whole: Path, tmp_path: Path) -> None:
+def test_a_killed_driver_goes_on_to_the_same_result(
+    start: Start, gate: Gate, whole: Path, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
+    gate.close(broken, TRIALS // 3)
     driver = start(broken)
     wait_for("a third of the trials", lambda: finished_trials(broken) >= TRIALS // 3)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
+    gate.open()
     kept = finished_trials(broken)
     assert TRIALS // 3 <= kept < TRIALS
 
@@ -38,12 +43,16 @@ def test_a_killed_driver_goes_on_to_the_same_result(start: Start, whole: Path, t
     check_same(broken, whole)
 
 
-def test_an_interrupt_is_orderly_and_the_same_command_goes_on(start: Start, tmp_path: Path) -> None:
+def test_an_interrupt_is_orderly_and_the_same_command_goes_on(
+    start: Start, gate: Gate, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
+    gate.close(out, 1)
     first = start(out)
     wait_for("a trial", lambda: finished_trials(out) >= 1)
     first.send_signal(signal.SIGINT)
     _, text = first.communicate()
+    gate.open()
     assert first.returncode == 130, text
     assert "the same command goes on from here" in text
     assert "Traceback" not in text
@@ -99,13 +108,15 @@ def test_killed_workers_and_trial_actors_cost_nothing_but_time(
 
 
 def test_a_full_disk_stops_the_sweep_and_the_same_command_goes_on(
-    start: Start, whole: Path, small_disk: Callable[[Path, int], Disk], tmp_path: Path
+    start: Start, gate: Gate, whole: Path, small_disk: Callable[[Path, int], Disk], tmp_path: Path
 ) -> None:
     disk = small_disk(tmp_path / "disk", 64 * 2**20)
     out = disk.folder / "out"
+    gate.close(out, TRIALS // 3)
     first = start(out)
     wait_for("a third of the trials", lambda: finished_trials(out) >= TRIALS // 3)
     disk.fill()
+    gate.open()
     _, text = first.communicate()
     assert first.returncode == 2, text
     assert re.search(f"error: cannot write .*{out}.*: No space left on device", text)

@@ -9,9 +9,10 @@ import pytest
 
 from actrec.data.manifest import Manifest
 from actrec.engine.fleet import Fleet
+from actrec.engine.messages import EpochDone, RunEpoch, TrialResult
 from actrec.engine.placement import Allocation
+from actrec.engine.station import Station
 from actrec.engine.trainable import WorkerSetup
-from actrec.engine.worker import EpochDone, RunEpoch, Station, TrialResult
 from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec, override, trial_id
 from actrec.study.factors import Study

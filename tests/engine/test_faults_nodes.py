@@ -10,6 +10,7 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
+from benchmarks.gate import Gate
 from tests.engine.swept import TRIALS, Start, check_same, finished_trials, values, wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
@@ -59,36 +60,41 @@ def test_a_study_runs_on_a_cluster_of_several_nodes(
 
 
 def test_lost_nodes_cost_nothing_but_time_and_one_that_joins_takes_their_place(
-    start: Start, make_cluster: MakeCluster, whole: Path, tmp_path: Path
+    start: Start, make_cluster: MakeCluster, gate: Gate, whole: Path, tmp_path: Path
 ) -> None:
     cluster = make_cluster(0)  # the head trains nothing
     first, second = cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)
     out = tmp_path / "out"
+    gate.close(out, 1)
     study = start(out, "--address", cluster.address)
     wait_for("a trial", lambda: finished_trials(out) >= 1)
     wait_for("a trial on the first node", lambda: trains(first))
     cluster.remove_node(first, allow_graceful=False)
     before = finished_trials(out)
+    gate.close(out, before + 1)
     wait_for("a trial on the other", lambda: finished_trials(out) > before)
     cluster.remove_node(second, allow_graceful=False)  # nowhere to train now
     kept = finished_trials(out)
     assert 2 <= kept < TRIALS
     third = cluster.add_node(num_cpus=1)
     wait_for("a trial on the node that joined", lambda: trains(third))
+    gate.open()
     _, text = study.communicate()
     assert study.returncode == 0, text
     check_same(out, whole)
 
 
 def test_a_driver_whose_own_node_is_lost_says_so_and_the_same_command_goes_on(
-    start: Start, tmp_path: Path
+    start: Start, gate: Gate, tmp_path: Path
 ) -> None:
-    out, options = tmp_path / "out", ("--address", "local", "--epochs", "150")
+    out, options = tmp_path / "out", ("--address", "local")
+    gate.close(out, 1)
     study = start(out, *options)
     wait_for("a trial", lambda: finished_trials(out) >= 1)
     (raylet,) = (child for child in psutil.Process(study.pid).children() if child.name() == "raylet")
     raylet.kill()
     _, text = study.communicate()
+    gate.open()
     assert study.returncode == 2, text
     assert "the Ray node that this driver is on" in text
     kept = {key: row for key, row in values(out).items() if row["status"] == "ok"}

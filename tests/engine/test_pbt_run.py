@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actrec.engine.worker import KEPT
+from actrec.engine.station import KEPT
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Study
 from actrec.study.search import Search

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from actrec.engine.messages import Failure, TrialResult
 from actrec.engine.progress import Display, TrialProgress
 from actrec.engine.recorder import LOST_IN_A_ROW, Recorder, StopOnProblem
+from actrec.engine.station import Station
 from actrec.engine.trainable import FAILURE, HISTORY, RESULT
-from actrec.engine.worker import Failure, Station, TrialResult
 from actrec.errors import LedgerError, WorkerLostError
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study

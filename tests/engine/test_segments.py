@@ -10,7 +10,9 @@ import pytest
 
 from actrec.data.clipset import ClipSet
 from actrec.data.manifest import Manifest
-from actrec.engine.worker import EpochDone, Failure, RunEpoch, Source, Station, TrialResult, Worker
+from actrec.engine.messages import EpochDone, Failure, RunEpoch, TrialResult
+from actrec.engine.station import Source, Station
+from actrec.engine.worker import Worker
 from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec, override, trial_id
 from actrec.study.factors import Study

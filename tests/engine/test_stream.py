@@ -12,9 +12,9 @@ import pytest
 from actrec.data.manifest import Manifest
 from actrec.engine.cache import clip_keys
 from actrec.engine.fleet import Fleet
+from actrec.engine.messages import Failure
 from actrec.engine.placement import allocate
 from actrec.engine.stream import Stream, StreamedFeed
-from actrec.engine.worker import Failure
 from actrec.spec import override
 from actrec.study.factors import Study
 

@@ -16,9 +16,9 @@ from tensorboardX.proto.event_pb2 import Event
 
 from actrec.engine import loggers, tracking
 from actrec.engine.loggers import Kind
+from actrec.engine.messages import Failure, TrialResult
 from actrec.engine.tracking import Tracker, callbacks, hyperparameters
 from actrec.engine.trainable import FAILURE, HISTORY, RESULT
-from actrec.engine.worker import Failure, TrialResult
 from actrec.errors import StudyError
 from actrec.study.factors import Factor, Study
 from actrec.study.plan import Trial, plan
