@@ -18,9 +18,9 @@ from actrec.engine.search import STORAGE
 from actrec.errors import ActrecError
 from actrec.results.ledger import LEDGER_TABLES, Ledger
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
+from actrec.study.dimensions import Categorical, Float, Int, When
 from actrec.study.factors import Factor, Study
 from actrec.study.search import Search
-from actrec.study.space import Categorical, Float, Int, When
 
 DIFFER = ("started", "ended", "seconds", "host")  # the columns that may differ between two runs of a trial
 ORDER = {"trials": (), "epochs": ("epoch", "split", "metric"), "predictions": ("video_id",)}

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from actrec.spec import TrialSpec, get, override
+from actrec.study.dimensions import Categorical, Dimension, Float, When
 from actrec.study.factors import Study
 from actrec.study.search import Search
-from actrec.study.space import Categorical, Dimension, Float, Space, When
+from actrec.study.space import Space
 
 PLANE = {"model.dropout": Float(0.0, 0.9), "loss.label_smoothing": Float(0.0, 0.9)}
 SIX = {

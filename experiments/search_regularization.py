@@ -23,9 +23,9 @@ import sys
 
 from actrec.launch import main
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
+from actrec.study.dimensions import Categorical, Float, Int, When
 from actrec.study.factors import Study
 from actrec.study.search import Search
-from actrec.study.space import Categorical, Float, Int, When
 
 
 def study() -> Study:

@@ -12,7 +12,7 @@ import pytest
 
 from actrec.results.ledger import Ledger
 from actrec.spec import TrialSpec, override
-from actrec.study.space import Float
+from actrec.study.dimensions import Float
 from benchmarks import chaos, search_quality, table
 from benchmarks.chaos_study import compare
 from benchmarks.common import per_trial

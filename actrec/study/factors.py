@@ -19,6 +19,7 @@ from actrec.spec import TrialSpec, get, override, trial_id
 from actrec.study import population
 from actrec.study import space as spaces
 from actrec.study.designs import DESIGNS, PLACEBO, REFERENCE, Arm, show
+from actrec.study.dimensions import contains
 from actrec.study.greedy import ADAPTIVE
 from actrec.study.search import FRESH_SEEDS, PBT, Search
 
@@ -203,9 +204,7 @@ class Study:
                     "every trial needs a `when`"
                 ) from None
         for known in search.known:
-            inside = all(
-                path in space and spaces.contains(space[path], v) for path, v in known.params.items()
-            )
+            inside = all(path in space and contains(space[path], v) for path, v in known.params.items())
             if not inside or len(known.values) != len(search.objectives):
                 raise StudyError(f"search: {known} is not of its space and objectives")
         search = dataclasses.replace(search, space=space)

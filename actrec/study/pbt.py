@@ -19,10 +19,11 @@ import optuna
 
 from actrec.seeding import derive, numpy_rng
 from actrec.spec import TrialSpec, override, trial_id
+from actrec.study.dimensions import Dimension, ask
 from actrec.study.factors import Study
 from actrec.study.population import ANEW, changing, chosen, perturbed
 from actrec.study.searched import TRIES, Ended, proposed, searched
-from actrec.study.space import Dimension, active, ask, level
+from actrec.study.space import active, level
 
 
 class Population:

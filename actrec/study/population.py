@@ -17,7 +17,8 @@ import numpy as np
 
 from actrec.errors import StudyError
 from actrec.spec import TrialSpec
-from actrec.study.space import Categorical, Dimension, Float, Space
+from actrec.study.dimensions import Categorical, Dimension, Float
+from actrec.study.space import Space
 
 if TYPE_CHECKING:
     from actrec.study.search import Search

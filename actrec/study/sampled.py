@@ -15,9 +15,10 @@ from optuna.trial import TrialState
 
 from actrec.seeding import derive
 from actrec.spec import TrialSpec, trial_id
+from actrec.study.dimensions import ask
 from actrec.study.factors import Study
 from actrec.study.searched import TRIES, Ended, frozen, proposed, searched
-from actrec.study.space import ask, params
+from actrec.study.space import params
 
 OWN_TRIES = 10  # of the sampler; the rest by chance
 

@@ -17,8 +17,9 @@ from optuna.study import StudyDirection
 from actrec.errors import StudyError
 from actrec.fields import Between, conform, unknown
 from actrec.study import space as spaces
+from actrec.study.dimensions import Categorical, Dimension, Float, Int
 from actrec.study.early import STOPPING
-from actrec.study.space import Categorical, Dimension, Float, Int, Space
+from actrec.study.space import Space
 
 if TYPE_CHECKING:
     from actrec.study.factors import Factor

@@ -15,9 +15,10 @@ from actrec.errors import SpecError, StudyError
 from actrec.models.zoo import resolve
 from actrec.results.schema import OK, PRUNED
 from actrec.spec import TrialSpec, override
+from actrec.study.dimensions import Dimension
 from actrec.study.factors import Study
 from actrec.study.search import PBT
-from actrec.study.space import Dimension, compose, params
+from actrec.study.space import compose, params
 
 SEARCH = "search"  # the stage
 TRIES = 200  # for a trial that the search does not have; then the space has no more, as far as one can tell

@@ -13,9 +13,9 @@ import pytest
 
 from actrec.engine.station import KEPT
 from actrec.results.ledger import Ledger
+from actrec.study.dimensions import Categorical, Float
 from actrec.study.factors import Study
 from actrec.study.search import Search
-from actrec.study.space import Categorical, Float
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -17,10 +17,10 @@ from actrec.engine.search import STORAGE
 from actrec.errors import StudyError
 from actrec.results import parquet
 from actrec.results.ledger import Ledger
+from actrec.study.dimensions import Categorical, Float
 from actrec.study.factors import Study
 from actrec.study.rounds import current
 from actrec.study.search import Search
-from actrec.study.space import Categorical, Float
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

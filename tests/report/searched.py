@@ -23,11 +23,11 @@ from actrec.results.ledger import Ledger
 from actrec.results.schema import table
 from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
+from actrec.study.dimensions import Categorical, Float, Int, When
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
 from actrec.study.rounds import Round, current
 from actrec.study.search import Search
-from actrec.study.space import Categorical, Float, Int, When
 
 CLASSES = ("left", "right", "up", "down")
 LABELS = np.repeat(np.arange(4), 30)

@@ -15,8 +15,9 @@ from actrec.report.values import Dimension, Search, Trial, Tried
 from actrec.results.ledger import Ledger
 from actrec.spec import ModelSpec, TrialSpec
 from actrec.study import space as studied
+from actrec.study.dimensions import Categorical, Float, Int, When
 from actrec.study.rounds import current
-from actrec.study.space import Categorical, Float, Int, Space, When
+from actrec.study.space import Space
 from tests.report import tiny_search
 from tests.report.searched import ended, searching, write_record
 

@@ -8,11 +8,11 @@ import random
 from typing import Any
 
 from actrec.spec import ModelSpec, OptimSpec, TrialSpec
+from actrec.study.dimensions import Categorical, Dimension, Float, Int, When
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
 from actrec.study.rounds import Round, current
 from actrec.study.search import Search
-from actrec.study.space import Categorical, Dimension, Float, Int, When
 
 Row = dict[str, Any]
 

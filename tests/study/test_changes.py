@@ -12,8 +12,8 @@ from actrec.errors import StudyError
 from actrec.spec import TrialSpec, override
 from actrec.study import changes
 from actrec.study.changes import check_unchanged
+from actrec.study.dimensions import Dimension, Float
 from actrec.study.factors import Factor, Study
-from actrec.study.space import Dimension, Float
 from tests.study.searching import study as search_study
 
 MADE = Study(

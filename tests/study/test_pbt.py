@@ -10,12 +10,13 @@ import pytest
 from actrec.errors import StudyError
 from actrec.spec import ModelSpec, get, override, trial_id
 from actrec.study.changes import changes, grown
+from actrec.study.dimensions import Categorical, Dimension, Float, Int, When
 from actrec.study.factors import Study
 from actrec.study.plan import Trial, describe
 from actrec.study.population import changing, chosen, perturbed, ranked
 from actrec.study.proposals import SEARCH, Proposals
 from actrec.study.search import Search
-from actrec.study.space import Categorical, Dimension, Float, Int, When, params
+from actrec.study.space import params
 from actrec.study.stages import CONFIRM, expected
 from tests.study.searching import BASE, SPACE, Row, play, row, study
 

@@ -8,9 +8,10 @@ from optuna.trial import TrialState
 
 from actrec.errors import StudyError
 from actrec.spec import ModelSpec, override, trial_id
+from actrec.study.dimensions import Categorical, Dimension, Float, Int
 from actrec.study.proposals import Ended, Proposals, frozen
 from actrec.study.search import SAMPLERS, Known, Search
-from actrec.study.space import Categorical, Dimension, Float, Int, params
+from actrec.study.space import params
 from tests.study.searching import BASE, SPACE, Row, play, row, study
 
 PARALLEL = 4  # of a search, where it does not say

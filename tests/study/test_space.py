@@ -11,22 +11,8 @@ import pytest
 from actrec.errors import SpecError, StudyError
 from actrec.models.zoo import resolve
 from actrec.spec import AugmentSpec, TrialSpec, override
-from actrec.study.space import (
-    Categorical,
-    Dimension,
-    Float,
-    Int,
-    When,
-    active,
-    check,
-    combinations,
-    contains,
-    from_dict,
-    level,
-    params,
-    suggest,
-    to_dict,
-)
+from actrec.study.dimensions import Categorical, Dimension, Float, Int, When, contains
+from actrec.study.space import active, check, combinations, from_dict, level, params, suggest, to_dict
 from tests.study.searching import BASE, SPACE
 
 WHOLE = override(BASE, {"model": resolve(BASE.model)})

@@ -8,10 +8,10 @@ import pytest
 
 from actrec.errors import StudyError
 from actrec.spec import ModelSpec, get, override
+from actrec.study.dimensions import Categorical, Dimension, Float, When
 from actrec.study.plan import Trial
 from actrec.study.proposals import SEARCH, Ended, Proposals
 from actrec.study.rounds import current
-from actrec.study.space import Categorical, Dimension, Float, When
 from actrec.study.stages import (
     ABLATE,
     CONFIRM,
