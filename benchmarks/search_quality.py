@@ -36,13 +36,14 @@ import optuna
 from numpy.typing import NDArray
 
 from actrec.engine.cluster import connect
+from actrec.engine.conditions import Conditions
 from actrec.engine.fleet import Handler
 from actrec.engine.messages import EpochDone, RunEpoch, TrialResult
 from actrec.engine.options import RunOptions
 from actrec.engine.placement import allocate
 from actrec.engine.progress import Display
 from actrec.engine.search import Growing, Storage
-from actrec.engine.sweep import Conditions, Sweep
+from actrec.engine.sweep import Sweep
 from actrec.results.ledger import Ledger
 from actrec.results.schema import OK
 from actrec.seeding import numpy_rng

@@ -13,6 +13,8 @@ from actrec.data.manifest import Manifest
 from actrec.engine import cache, embeddings, thumbnails, verdicts
 from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster, check_shared
+from actrec.engine.conditions import Conditions, check_alike, check_modes
+from actrec.engine.ended import ended
 from actrec.engine.folder import read_record
 from actrec.engine.messages import RunEpoch
 from actrec.engine.options import RunOptions
@@ -27,19 +29,18 @@ from actrec.engine.provenance import (
     plan_record,
     run_record,
 )
-from actrec.engine.search import Growing, Storage, forget, with_history
-from actrec.engine.sweep import Conditions, Sweep
+from actrec.engine.search import Growing, Storage, forget
+from actrec.engine.sweep import Sweep
 from actrec.engine.verdicts import look
-from actrec.errors import ActrecError, EngineError, PlacementError, StudyError
+from actrec.errors import ActrecError, EngineError, StudyError
 from actrec.results.files import write_json
 from actrec.results.ledger import Ledger
-from actrec.results.schema import FAILED, OK, PRUNED, TABLES
+from actrec.results.schema import FAILED, OK, PRUNED
 from actrec.spec import ClipSpec, DataSpec
 from actrec.study import rounds
 from actrec.study.factors import Study
 from actrec.study.plan import Trial
-from actrec.study.proposals import SEARCH, Proposals
-from actrec.study.search import OBJECTIVES
+from actrec.study.proposals import Proposals
 from actrec.study.stages import expected, representatives
 
 
@@ -87,8 +88,8 @@ class Launch:
         self._now = rounds.current(self.study, rows, look(self.study, self.ledger))
         if not self.options.only:
             return list(self._now.pending)
-        ended = {row["trial_id"] for row in rows if not row["again"]}
-        return [t for t in wanted_of(self._now.trials, self.options.only) if t.trial_id not in ended]
+        over = {row["trial_id"] for row in rows if not row["again"]}
+        return [t for t in wanted_of(self._now.trials, self.options.only) if t.trial_id not in over]
 
     def run(self, cluster: Cluster, pending: list[Trial]) -> None:
         """Runs round after round until nothing is pending."""
@@ -137,23 +138,11 @@ class Launch:
 
     def _ended(self) -> list[dict[str, Any]]:
         """The rows of the trials that ended; ``again`` tells of those that are to run once more."""
-        wanted = {"trial_id", "status", "val_top1", f"val_{self.study.metric}"}
-        if self.study.search is not None:
-            wanted |= {"stage", "number", "spec", *OBJECTIVES}
-        columns = [name for name in TABLES["trials"].names if name in wanted]
-        rows = self.ledger.read("trials", columns=columns).to_pylist()
+        rows = ended(self.study, self.ledger)
         for row in rows:
             retried = self.options.retry_failed and row["trial_id"] not in self._tried
             row["again"] = row["status"] == FAILED and retried
-        return rows if self.study.search is None else self._with_histories(rows)
-
-    def _with_histories(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The rows of a search with what each of its epochs came to on validation."""
-        searched = {row["trial_id"] for row in rows if row["stage"] == SEARCH}
-        epochs: dict[str, list[dict[str, Any]]] = {}
-        for entry in self.ledger.read("epochs", trial_ids=searched).to_pylist():
-            epochs.setdefault(entry["trial_id"], []).append(entry)
-        return [with_history(row, epochs.get(row["trial_id"], ())) for row in rows]
+        return rows
 
     @property
     def _growing(self) -> Proposals | None:
@@ -173,9 +162,9 @@ class Launch:
             trials=growing.search.abreast if growing else len(pending),
             stream=feed == "stream",
         )
-        _check_modes(self.options, allocation)
+        check_modes(self.options.modes, allocation)
         conditions = Conditions.of(allocation, self.options.modes, stream=feed == "stream")
-        self._check_conditions(conditions)
+        check_alike(self.ledger, {trial.trial_id for trial in self._now.trials}, conditions, self.study.name)
         if not self._record:
             self.display.say(f"Ray: {cluster}; trials: {allocation}")
             self._record = run_record()
@@ -210,18 +199,6 @@ class Launch:
         planned = {trial.trial_id for trial in self._now.trials}
         rows = self.ledger.read("trials", columns=["feed"], trial_ids=planned).to_pylist()
         return choose_feed(keys, next((row["feed"] for row in rows if row["feed"]), None), self.display)
-
-    def _check_conditions(self, conditions: Conditions) -> None:
-        """Trials that are compared must be trained alike."""
-        columns = [field.name for field in dataclasses.fields(Conditions)]
-        planned = {trial.trial_id for trial in self._now.trials}
-        for row in self.ledger.read("trials", columns=columns, trial_ids=planned).to_pylist():
-            earlier = Conditions(**{name: row[name] for name in columns})
-            if earlier.contradicts(conditions):
-                raise StudyError(
-                    f"earlier trials of {self.study.name!r} were trained with {earlier}, now it would be "
-                    f"{conditions}: their results cannot be compared; use the same options, or --fresh"
-                )
 
     def _train(self, pending: Sequence[Trial], allocation: Allocation, conditions: Conditions) -> None:
         sweep = Sweep(
@@ -299,13 +276,3 @@ def wanted_of(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
         if key not in planned:
             raise StudyError(f"no trial {key!r} in this plan: the report lists the {len(planned)} there are")
     return [planned[key] for key in only] if only else list(trials)
-
-
-def _check_modes(options: RunOptions, allocation: Allocation) -> None:
-    """Torch synchronises batch statistics between GPUs alone."""
-    if options.modes.sync_batchnorm and (allocation.workers < 2 or not allocation.gpus_per_worker):
-        device = "GPU" if allocation.gpus_per_worker else "CPU"
-        raise PlacementError(
-            f"--sync-batchnorm with {allocation.workers} worker(s) a trial, each on a {device}: it needs "
-            "--workers-per-trial of 2 or more, and a GPU for each (torch has none for CPUs)"
-        )

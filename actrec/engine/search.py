@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from actrec.engine.ended import with_history
 from actrec.engine.station import KEPT
 from actrec.files import discard
 from actrec.study.factors import Study
@@ -216,9 +217,3 @@ def forget(folder: Path, proposals: Proposals) -> None:
 
 def _same(found: optuna.trial.FrozenTrial, ended: Ended) -> bool:
     return found.state == ended.state and (ended.told is None or found.values == ended.told)
-
-
-def with_history(row: Mapping[str, Any], epochs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """A row of ``trials`` with its validation top-1 after each epoch, from its rows of ``epochs``."""
-    values = {e["epoch"]: e["value"] for e in epochs if (e["split"], e["metric"]) == ("val", "top1")}
-    return {**row, "history": [values[epoch] for epoch in sorted(values)]}

@@ -7,15 +7,16 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import ray
 from ray import tune
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.schedulers import FIFOScheduler
 
+from actrec.engine.conditions import Conditions
 from actrec.engine.fleet import Setup
 from actrec.engine.messages import RunEpoch
 from actrec.engine.options import RunOptions
@@ -31,40 +32,8 @@ from actrec.engine.trainable import Settings, WarmTrial
 from actrec.errors import LedgerError
 from actrec.results.ledger import Ledger
 from actrec.study.plan import Trial
-from actrec.training.learner import Modes
 
 SCRATCH = ".ray"  # what Tune and Train note for themselves; of no use afterwards
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """How trials are trained, beside their specification: the same for all that are compared.
-
-    Several workers draw dropout and augmentation from generators of their own and normalise over their own
-    part of a batch; a stream has another order; a GPU or a compiler another arithmetic. None in rows that do
-    not say.
-    """
-
-    workers: int | None
-    device: Literal["cpu", "cuda"] | None
-    feed: Literal["cache", "stream"] | None
-    compiled: bool | None
-    sync_batchnorm: bool | None
-
-    @classmethod
-    def of(cls, allocation: Allocation, modes: Modes, *, stream: bool) -> Self:
-        device: Literal["cpu", "cuda"] = "cuda" if allocation.gpus_per_worker else "cpu"
-        feed: Literal["cache", "stream"] = "stream" if stream else "cache"
-        return cls(allocation.workers, device, feed, modes.compiled, modes.sync_batchnorm)
-
-    def contradicts(self, other: Conditions) -> bool:
-        """Whether both say something, and not the same."""
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return any(one != another for one, another in pairs if one is not None and another is not None)
-
-    def __str__(self) -> str:
-        modes = ", compiled" * bool(self.compiled) + ", synchronised BatchNorm" * bool(self.sync_batchnorm)
-        return f"{self.workers} worker(s) on {self.device} from the {self.feed}{modes}"
 
 
 @dataclass(frozen=True, kw_only=True)
