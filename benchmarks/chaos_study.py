@@ -22,7 +22,7 @@ from actrec.study.dimensions import Categorical, Float, Int, When
 from actrec.study.factors import Factor, Study
 from actrec.study.search import Search
 
-DIFFER = ("started", "ended", "seconds", "host")  # the columns that may differ between two runs of a trial
+DIFFER = ("started", "ended", "seconds", "joules", "host")  # may differ between two runs of a trial
 ORDER = {"trials": (), "epochs": ("epoch", "split", "metric"), "predictions": ("video_id",)}
 BASE = TrialSpec(
     clip=ClipSpec(sampling="uniform", num_frames=4, height=16, width=16),

@@ -74,6 +74,7 @@ def result_of(held: Held, test: Tally | None) -> TrialResult:
         "batch_size": run.spec.optim.batch_size,
         "clips_trained": sum(stats.train.clips for stats in run.history[run.inherited :]),
         "seconds": time.monotonic() - held.started,
+        "joules": None if math.isnan(run.joules) else run.joules,
         "host": platform.node(),
         "shared_stages": held.source.first,
         "prefix": held.source.prefix,

@@ -35,6 +35,12 @@ class Allocation:
     concurrent: int
     threads: int
 
+    @property
+    def own_devices(self) -> bool:
+        """Whether a trial shares what it computes on with no other of its study: it has whole GPUs, or, on
+        CPUs, runs alone."""
+        return self.gpus_per_worker == 1 if self.gpus_per_worker else self.concurrent == 1
+
     def __str__(self) -> str:
         many = "" if self.workers == 1 else f" × {self.workers} workers"
         gpus = f", {self.gpus_per_worker:g} GPU a worker" if self.gpus_per_worker else ""

@@ -14,6 +14,7 @@ from ray import tune
 from ray.actor import ActorHandle
 
 from actrec.engine.cache import open_clips
+from actrec.engine.energy import Meter, counters_of
 from actrec.engine.features import open_features
 from actrec.engine.fleet import Fleet, Handler, Setup
 from actrec.engine.mailbox import Post
@@ -53,20 +54,24 @@ class Settings:
     @property
     def setup(self) -> Setup:
         gpu = bool(self.allocation.gpus_per_worker)
-        return self.workers or WorkerSetup(self.station, self.streams, gpu)
+        own = self.allocation.own_devices
+        return self.workers or WorkerSetup(self.station, self.streams, gpu, own)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """Makes the handler of one training worker, in its own process."""
+    """Makes the handler of one training worker, in its own process. ``own``: its trial has its devices to
+    itself, so that what they take is the trial's."""
 
     station: Station
     streams: Mapping[Path, Stream]
     gpu: bool
+    own: bool = False
 
     def __call__(self, rank: int, world_size: int, post: Post) -> Handler:
         # Not by what torch sees: a worker that was given no GPU may see them all.
         device = ray.train.torch.get_device() if self.gpu else torch.device("cpu")
+        first_of_node = ray.train.get_context().get_local_rank() == 0
 
         def open_source(command: RunEpoch) -> Source:
             if command.clips in self.streams:
@@ -90,6 +95,7 @@ class WorkerSetup:
             world_size=world_size,
             device=device,
             beat=lambda: post.beat(rank),
+            meter=Meter(counters_of(device, own=self.own, first_of_node=first_of_node)),
         )
 
 

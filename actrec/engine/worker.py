@@ -15,6 +15,7 @@ import torch
 from actrec import files
 from actrec.engine import faults, halving, watchdog
 from actrec.engine.embeddings import rows_of
+from actrec.engine.energy import UNTOLD, Meter
 from actrec.engine.held import Held, measured, result_of, stopped
 from actrec.engine.messages import EpochDone, Failure, RunEpoch
 from actrec.engine.station import Source, Station
@@ -33,6 +34,7 @@ class Worker:
     Args:
         open_source: makes a command's source.
         beat: tells that this worker is alive.
+        meter: of what its device takes; None: that is not told.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class Worker:
         world_size: int = 1,
         device: torch.device | str = "cpu",
         beat: Callable[[], None] = lambda: None,
+        meter: Meter | None = None,
     ) -> None:
         torch.set_num_threads(station.threads)
         self._station, self._open_source, self._beat = station, open_source, beat
         self._rank, self._world_size, self._device = rank, world_size, torch.device(device)
+        self._meter = meter or Meter([UNTOLD])
         self._current: Held | None = None
         self._beaten = time.monotonic()
 
@@ -97,6 +101,7 @@ class Worker:
             batches = self._alive(feed.train(seed, epoch, size))
             run.train_epoch(batches, steps=feed.steps(epoch, size))
             run.finish_epoch(run.evaluate(self._alive(feed.evaluate("val", size))))
+        self._count(run)
         result = None
         if stopped(run, command.cutoffs):
             result = result_of(current, None)
@@ -104,7 +109,9 @@ class Worker:
             if command.keep and self._station.is_ours():
                 run.save(self._station.kept(command.trial_id))
             run.restore_best()
-            result = result_of(current, run.evaluate(self._alive(feed.evaluate("test", size))))
+            test = run.evaluate(self._alive(feed.evaluate("test", size)))
+            self._count(run)
+            result = result_of(current, test)
             if command.embed:
                 embedded = run.embed(self._alive(feed.evaluate("test", size)))
                 result = dataclasses.replace(result, embeddings=rows_of(embedded))
@@ -146,9 +153,15 @@ class Worker:
         if spec.start and not run.epoch:
             kept = self._station.kept(spec.start)
             notes += [f"trial {command.trial_id}: state passed over: {why}" for why in run.take_over(kept)]
+        self._meter.lap()  # what was taken before is not the trial's
         now = time.monotonic()
         began = now - run.seconds
         return Held(command.trial_id, run, source, place, started=began, saved=now, notes=notes)
+
+    def _count(self, run: TrialRun) -> None:
+        """Adds to the trial's energy what the devices of all its workers took since the last time."""
+        taken = torch.tensor(self._meter.lap(), dtype=torch.float64, device=self._device)
+        run.joules += distributed.add_up(taken, self._world_size).item()
 
     def _halve(self) -> bool:
         """Whether the trial is to be begun anew with half the batch size that it had."""
@@ -182,6 +195,7 @@ class Worker:
         for batch in batches:
             if time.monotonic() - self._beaten > min(BEAT_S, self._station.stall_s / 4):
                 self._beat()
+                self._meter.poll()
                 watchdog.alive(self._station.stall_s)
                 self._beaten = time.monotonic()
             yield batch

@@ -59,7 +59,8 @@ class TrialRun:
         history: one entry for each.
         inherited: how many of them are those of the trial that it goes on from (``spec.start``).
         best_epoch: the one with the lowest validation loss; 0 before the first.
-        seconds: of work, as far as whoever runs the trial says; its checkpoints keep it.
+        seconds, joules: of work, as far as whoever runs the trial says; its checkpoints keep them. Joules are
+            nan where its devices do not tell.
         model: the network, float32 (B, 3, T, H, W) → logits (B, K).
 
     Raises:
@@ -92,7 +93,7 @@ class TrialRun:
             _as_it_is if first else build_augment(spec.augment, mean=card.mean, std=card.std, train=train)
             for train in (True, False)
         )
-        self.seconds = 0.0
+        self.seconds, self.joules = 0.0, 0.0
         self._trained: TrainStats | None = None
         self._best: dict[str, Tensor] = {}
         self._fingerprint = ""
@@ -235,6 +236,7 @@ class TrialRun:
             "history": [stats.to_dict() for stats in self.history],
             "fingerprint": self._fingerprint,
             "seconds": self.seconds,
+            "joules": None if math.isnan(self.joules) else self.joules,
         }
         checkpoint.write(folder, self.epoch, tensors, state)
 
@@ -259,6 +261,8 @@ class TrialRun:
         self._resume(found.checkpoint)
         self.inherited = state.get("inherited", 0)  # older checkpoints lack it
         self.seconds = state.get("seconds", 0.0)
+        told = state.get("joules")
+        self.joules = math.nan if told is None else told
         return found.ignored
 
     def take_over(self, folder: Path) -> tuple[str, ...]:

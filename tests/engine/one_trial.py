@@ -38,7 +38,7 @@ def clip_set(manifest: Manifest, spec: TrialSpec, root: Path) -> ClipSet:
 
 def essence(result: TrialResult) -> str:
     """All of a result that must repeat, to the last bit."""
-    trial = {name: value for name, value in result.trial.items() if name not in ("seconds", "host")}
+    trial = {name: value for name, value in result.trial.items() if name not in ("seconds", "joules", "host")}
     return json.dumps([trial, result.epochs, result.predictions], sort_keys=True)
 
 

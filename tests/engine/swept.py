@@ -12,7 +12,7 @@ from actrec.results.ledger import Ledger
 
 SCRIPT = Path(__file__).with_name("sweep.py")
 TRIALS = 9
-TIMES = ("started", "ended", "seconds", "host")  # the columns that may differ between two runs of a trial
+TIMES = ("started", "ended", "seconds", "joules", "host")  # may differ between two runs of a trial
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -36,6 +36,11 @@ def values(out: Path) -> dict[str, dict[str, Any]]:
     rows = Ledger(out).read("trials").to_pylist()
     assert len({row["trial_id"] for row in rows}) == len(rows)
     return {row["trial_id"]: {k: v for k, v in row.items() if k not in TIMES} for row in rows}
+
+
+def ends(out: Path) -> dict[str, Any]:
+    """When each trial ended, by trial id: a trial that ran again has another time."""
+    return {row["trial_id"]: row["ended"] for row in Ledger(out).read("trials").to_pylist()}
 
 
 def predictions(out: Path) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from actrec.study.search import Search
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
-CHANCE = ("started", "ended", "seconds", "host")
+CHANCE = ("started", "ended", "seconds", "joules", "host")
 
 
 @pytest.fixture
