@@ -19,7 +19,7 @@ class ArmCost:
         seconds: of work, times the workers that shared it.
         each: the same by trial.
         clips: that went through the model in training; None where it is not recorded.
-        joules: that the devices took; None where they do not tell.
+        joules: that the devices took; None unless they tell of every trial.
         accuracy: mean test top-1.
     """
 
@@ -47,7 +47,7 @@ def arm_cost(arm: Arm) -> ArmCost | None:
         seconds=seconds,
         each=seconds / len(timed),
         clips=sum(clips) if clips else None,
-        joules=sum(joules) if joules else None,
+        joules=sum(joules) if len(joules) == len(timed) else None,  # a part would pass for the whole
         accuracy=arm.mean("test_top1"),
     )
 

@@ -279,6 +279,13 @@ def test_energy_is_shown_where_devices_tell_it(page: Page, tmp_path: Path) -> No
         ledger.append(row | {"status": "ok", "seconds": 10.0, "joules": joules}, [], [])
     # 9,000 J are 2.5 Wh.
     assert "baseline10.0 s20.0 s2.5 Wh" in Page(build_report(tmp_path)).words
+    for seed, known in ((0, {"joules": 3600.0}), (1, {})):  # a part is not given for the whole
+        row = {"trial_id": f"a{seed}", "arm": "larger", "factor": "f", "level": "l", "seed": seed}
+        ledger.append(row | {"status": "ok", "seconds": 10.0} | known, [], [])
+    words = Page(build_report(tmp_path)).words
+    assert "larger10.0 s20.0 s–" in words
+    assert "all arms40.0 s–" in words
+    assert "energy is what the whole devices took meanwhile by their own counters" in words
 
 
 def test_other_metrics_are_folded_below(tmp_path: Path) -> None:

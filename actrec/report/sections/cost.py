@@ -44,9 +44,12 @@ def cost(report: Report) -> Html | None:
         "",
         Cell(words.duration(seconds), seconds),
         *([_clips(sum(clips))] if clips else []),
-        *([_energy(sum(joules))] if joules else []),
+        *([_energy(sum(joules) if len(joules) == len(costs) else None)] if joules else []),
         "",
     ]
+    caption = f"{device} seconds of the finished trials, waiting not counted"
+    if joules:
+        caption += f"; {_whose_energy(device)}"
     names = {arm.name for arm in report.focus}
     drawn = [found for found in costs if found.arm.name in names and found.accuracy is not None]
     return section(
@@ -55,7 +58,7 @@ def cost(report: Report) -> Html | None:
         el(
             "div",
             table(
-                f"{device} seconds of the finished trials, waiting not counted",
+                caption,
                 columns,
                 [row(found) for found in costs],
                 [total],
@@ -99,6 +102,12 @@ def _stages(search: Search) -> Html | None:
 
 def _clips(n: int | None) -> Cell:
     return Cell(words.DASH if n is None else f"{n:,}", n)
+
+
+def _whose_energy(device: str) -> str:
+    takers = {"GPU": "whole GPUs with their memory", "CPU": "whole CPU packages, main memory not included,"}
+    taker = takers.get(device, "whole devices")
+    return f"energy is what the {taker} took meanwhile by their own counters, idling included"
 
 
 def _energy(joules: float | None) -> Cell:
