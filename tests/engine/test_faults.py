@@ -17,7 +17,7 @@ from actrec.study.factors import Factor, Study
 from actrec.study.plan import plan
 from benchmarks.gate import Gate
 from tests.engine.disk import Disk
-from tests.engine.swept import TRIALS, Start, check_same, finished_trials, values, wait_for
+from tests.engine.swept import TRIALS, Start, check_same, ends, finished_trials, values, wait_for
 from tests.engine.watched import processes
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
@@ -33,14 +33,15 @@ def test_a_killed_driver_goes_on_to_the_same_result(
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     gate.open()
-    kept = finished_trials(broken)
-    assert TRIALS // 3 <= kept < TRIALS
+    kept = ends(broken)
+    assert TRIALS // 3 <= len(kept) < TRIALS
 
     again = start(broken)
     _, text = again.communicate()
     assert again.returncode == 0, text
     assert ": 0 decoded now" in text
     check_same(broken, whole)
+    assert kept.items() <= ends(broken).items(), "what was done is not done again"
 
 
 def test_an_interrupt_is_orderly_and_the_same_command_goes_on(
@@ -121,12 +122,12 @@ def test_a_full_disk_stops_the_sweep_and_the_same_command_goes_on(
     assert first.returncode == 2, text
     assert re.search(f"error: cannot write .*{out}.*: No space left on device", text)
     assert "Traceback" not in text
-    kept = len(values(out))
-    assert TRIALS // 3 <= kept < TRIALS
+    kept = ends(out)
+    assert TRIALS // 3 <= len(kept) < TRIALS
 
     disk.make_room()
     second = start(out)
     _, text = second.communicate()
     assert second.returncode == 0, text
-    assert f"trials: {kept} of {TRIALS}" in text
     check_same(out, whole)
+    assert kept.items() <= ends(out).items(), "what was done is not done again"
