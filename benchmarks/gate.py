@@ -49,7 +49,7 @@ class Gate:
             out, ended = json.loads(self.file.read_text())
         except FileNotFoundError:
             return False
-        return len(Ledger(out).done()) >= ended
+        return len(Ledger(out).done()) >= int(ended)
 
 
 def hook(runtime_env: dict[str, Any] | None) -> dict[str, Any]:
@@ -71,4 +71,4 @@ def install(gate: Gate) -> None:
             time.sleep(POLL_S)
         return plain(run, batches, steps=steps)
 
-    TrialRun.train_epoch = train_epoch  # type: ignore[method-assign]
+    TrialRun.train_epoch = train_epoch  # type: ignore[assignment, method-assign]
