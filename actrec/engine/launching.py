@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actrec.data.manifest import Manifest
-from actrec.engine import cache, embeddings, thumbnails, verdicts
+from actrec.engine import cache, embeddings, sample, thumbnails, verdicts
 from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster, check_shared
 from actrec.engine.conditions import Conditions, check_alike, check_modes
@@ -74,7 +74,7 @@ class Launch:
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
-        self._supply = Supply(self.display)
+        self._supply = Supply(self.display, self.options.out.absolute())
         self._tried: set[str] = set()
         self._keys: dict[tuple[DataSpec, ClipSpec], ClipKey] = {}
         self._earlier = read_record(self.options.out)
@@ -124,14 +124,14 @@ class Launch:
     def _draw(self) -> None:
         """Writes what the report shows of the videos. A machine that cannot read them can still conclude."""
         try:
-            clips = self._key(self._now.trials[0]).folder
+            key = self._key(self._now.trials[0])
         except ActrecError as error:
             self.display.say(f"note: the report lacks pictures of the videos: {error}")
             return
         thumbnails.write(
             self.options.out,
             self.manifest,
-            clips,
+            sample.of(self.options.out, key) or key.folder,
             say=self.display.say,
             all_tested=bool(self.study.cv),
         )
@@ -234,9 +234,10 @@ class Launch:
         self._write_record()
 
     def _command(self, trial: Trial, *, embed: bool, allocation: Allocation) -> RunEpoch:
-        """What a worker is told of a trial. None leaves embeddings from a stream, where a second look at the
-        test videos decodes them again."""
+        """What a worker is told of a trial. A streamed one leaves embeddings of the sample alone: a second
+        look at the other test videos would decode them again."""
         key = self._key(trial)
+        stream = self._supply.streams.get(key.folder)
         return RunEpoch(
             trial.trial_id,
             trial.spec.to_dict(),
@@ -244,7 +245,7 @@ class Launch:
             key.manifest.class_names,
             key.splits,
             self._supply.features_of(trial, key, allocation) if self.options.share else None,
-            embed=embed and not self._supply.streams,
+            embed=embed and (stream is None or stream.sample is not None),
             cutoffs=dict(trial.cutoffs),
             keep=trial.keep,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from actrec.data.sets import Hold, room_after_eviction
-from actrec.engine import cache, features, sharing
+from actrec.engine import cache, features, sample, sharing
 from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster
 from actrec.engine.placement import Allocation
@@ -25,6 +25,7 @@ class Supply:
     """What was made ready in one launch; held against eviction until :meth:`release`.
 
     Attributes:
+        folder: the study's.
         forwards: clips that were sent through shared frozen stages.
         decisions: what was decided on sharing, a sentence each.
         streams: clip sets that are streamed, by their folder.
@@ -32,6 +33,7 @@ class Supply:
     """
 
     display: Display
+    folder: Path
     forwards: int = 0
     decisions: list[str] = field(default_factory=list)
     streams: Mapping[Path, Stream] = field(default_factory=dict)
@@ -52,9 +54,10 @@ class Supply:
         for hold in self._holds:
             hold.release()
         self._holds.clear()
+        sample.drop(self.folder)
 
     def decode(self, keys: Sequence[ClipKey], feed: Feed) -> None:
-        """Fills the clip cache; a stream is only told of.
+        """Fills the clip cache; of a stream, only a sample is decoded.
 
         Raises:
             DataError: if clips cannot be decoded or kept.
@@ -62,8 +65,16 @@ class Supply:
         keys = list({key.folder: key for key in keys}.values())
         self._sizes |= {key.folder: len(key.videos) for key in keys}
         if feed == "stream":
+            showing = partial(self.display.update, "videos to show decoded")
+            self._note(sample.decode(self.folder, keys, showing, self.display.say), ())
             self.streams = {
-                key.folder: Stream(key.folder.name, key.clip, key.manifest.class_names, key.videos)
+                key.folder: Stream(
+                    key.folder.name,
+                    key.clip,
+                    key.manifest.class_names,
+                    key.videos,
+                    sample.of(self.folder, key),
+                )
                 for key in keys
             }
             return

@@ -22,6 +22,7 @@ class Source:
     Attributes:
         first: the stage of the model that the batches go to: 0, or what comes after a shared prefix.
         prefix: the key of that.
+        sample: what test videos are embedded from; None: from ``feed``.
     """
 
     feed: Feed
@@ -29,6 +30,7 @@ class Source:
     groups: Mapping[str, str]
     first: int = 0
     prefix: str = ""
+    sample: Feed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ import ray.train
 import torch
 from ray.data import DataContext
 
-from actrec.data.clipset import Video
+from actrec.data.clipset import ClipSet, Video
 from actrec.data.stream import clip_stream
 from actrec.engine.station import Source
 from actrec.seeding import derive
 from actrec.spec import ClipSpec
 from actrec.training.batch import Batch
+from actrec.training.feed import CachedFeed
 from actrec.training.task import Task
 
 SPLITS = ("train", "val", "test")
@@ -29,12 +31,17 @@ BUFFER_BATCHES = 4  # of the local shuffle
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What a worker must know of a streamed clip set; its datasets it gets from Ray Train, by name."""
+    """What a worker must know of a streamed clip set; its datasets it gets from Ray Train, by name.
+
+    ``sample`` is the folder of a clip set of a few of its videos, if there is one: see
+    :mod:`actrec.engine.sample`.
+    """
 
     name: str
     clip: ClipSpec
     class_names: tuple[str, ...]
     videos: tuple[Video, ...]
+    sample: Path | None = None
 
     def split(self, split: str) -> tuple[Video, ...]:
         return tuple(video for video in self.videos if video.split == split)
@@ -62,12 +69,17 @@ class Stream:
             )
         return made
 
-    def source(self, world_size: int) -> Source:
+    def source(self, rank: int, world_size: int) -> Source:
         """The source of a trial's batches on one worker."""
         labels = np.array([video.label for video in self.split("train")], np.int64)
         counts = np.bincount(labels, minlength=len(self.class_names))
         groups = {video.video_id: video.group for video in self.videos}
-        return Source(StreamedFeed(self, world_size), Task(self.class_names, tuple(counts.tolist())), groups)
+        return Source(
+            StreamedFeed(self, world_size),
+            Task(self.class_names, tuple(counts.tolist())),
+            groups,
+            sample=CachedFeed(ClipSet.open(self.sample), rank, world_size) if self.sample else None,
+        )
 
 
 @dataclass

@@ -43,7 +43,7 @@ def write(
 
     Args:
         folder: the study's.
-        clips: a clip set; where it is not complete (with ``--stream`` there is none) nothing is drawn.
+        clips: a clip set; where it is not complete nothing is drawn.
         say: takes a note of what went wrong.
         all_tested: every video is a test video in turn, as in a cross-validation.
     """
@@ -57,11 +57,12 @@ def write(
 
 
 def _draw(frames: Path, clips: ClipSet, class_names: Sequence[str], all_tested: bool) -> None:
-    chosen = _chosen(clips, all_tested)
+    decoded = np.flatnonzero(clips.count > 0).tolist()
+    videos = [(clips.video_ids[place], int(clips.labels[place]), clips.splits[place]) for place in decoded]
     about = {"clips": clips.folder.name, "side": SIDE}
     drawn = _drawn(frames, about)
     entries: dict[str, dict[str, str]] = {}
-    for position in chosen:
+    for position in sorted(decoded[place] for place in chosen(videos, all_tested=all_tested)):
         video = clips.video_ids[position]
         # The clip set is in the name: other pixels of a video are another file.
         name = hashlib.sha256(json.dumps([about, video]).encode()).hexdigest()[:16] + ".jpg"
@@ -92,25 +93,26 @@ def _drawn(frames: Path, about: dict[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def _chosen(clips: ClipSet, all_tested: bool) -> list[int]:
-    """The positions of the videos to draw: test videos, and a few examples of each class.
+def chosen(videos: Sequence[tuple[str, int, str]], *, all_tested: bool = False) -> list[int]:
+    """The places of the videos to draw, of (video id, label, split): test videos, and a few examples of each
+    class.
 
-    Where there are too many it is those whose ids hash lowest, so that no class comes last.
+    Where there are too many it is those whose ids hash lowest, so that no class comes last; in that order.
     """
 
-    def rank(position: int) -> str:
-        return hashlib.sha256(clips.video_ids[position].encode()).hexdigest()
+    def rank(place: int) -> str:
+        return hashlib.sha256(videos[place][0].encode()).hexdigest()
 
-    decoded = sorted(np.flatnonzero(clips.count > 0).tolist(), key=rank)
-    tested = [p for p in decoded if all_tested or clips.splits[p] == "test"][:MOST_TESTED]
+    ranked = sorted(range(len(videos)), key=rank)
+    tested = [place for place in ranked if all_tested or videos[place][2] == "test"][:MOST_TESTED]
     taken: Counter[int] = Counter()
     examples = []
-    for position in decoded:
-        label = int(clips.labels[position])
-        if not all_tested and clips.splits[position] == "train" and taken[label] < EXAMPLES:
+    for place in ranked:
+        _, label, split = videos[place]
+        if not all_tested and split == "train" and taken[label] < EXAMPLES:
             taken[label] += 1
-            examples.append(position)
-    return sorted({*tested, *examples})
+            examples.append(place)
+    return sorted([*tested, *examples], key=rank)
 
 
 def picture(clip: UInt8) -> bytes:

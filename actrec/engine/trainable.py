@@ -75,7 +75,7 @@ class WorkerSetup:
 
         def open_source(command: RunEpoch) -> Source:
             if command.clips in self.streams:
-                return self.streams[command.clips].source(world_size)
+                return self.streams[command.clips].source(rank, world_size)
             clips = open_clips(command.clips)
             if command.splits:
                 clips = clips.with_splits(command.splits)

@@ -113,7 +113,8 @@ class Worker:
             self._count(run)
             result = result_of(current, test)
             if command.embed:
-                embedded = run.embed(self._alive(feed.evaluate("test", size)))
+                shown = current.source.sample or feed
+                embedded = run.embed(self._alive(shown.evaluate("test", size)))
                 result = dataclasses.replace(result, embeddings=rows_of(embedded))
         else:
             self._save(current)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actrec.data.manifest import Manifest
+from actrec.engine import sample
 from actrec.engine.progress import Display
 from actrec.engine.run import RunOptions, run_study, with_data
 from actrec.errors import DataError, LedgerError, PlacementError, StudyError
@@ -153,8 +154,16 @@ def test_streaming_feeds_the_same_loop(
     sizes = {split: len(manifest.column("video_id", split)) for split in ("train", "val", "test")}
     assert row["n_test"] == sizes["test"]
     assert row["clips_trained"] == 2 * sizes["train"]
-    assert done.outcome.filled.decoded == 2 * (sizes["train"] + sizes["val"]) + sizes["test"]
+    drawn = json.loads((done.out / "frames/index.json").read_text())["frames"]
+    trained = 2 * (sizes["train"] + sizes["val"]) + sizes["test"]
+    assert done.outcome.filled.decoded == trained + len(drawn)  # those twice
     assert not (tmp_path / "cache" / "clips").exists()
+    # It is shown as a study that keeps its clips is.
+    tested = set(manifest.column("video_id", "test"))
+    assert {video for video, frame in drawn.items() if frame["split"] == "test"} == tested
+    assert {frame["class"] for frame in drawn.values()} == set(manifest.class_names)
+    assert {row["video_id"] for row in pq.read_table(done.out / "embeddings").to_pylist()} == tested
+    assert not (done.out / sample.FOLDER).exists()
 
 
 def test_a_set_without_test_videos_is_refused_before_anything_is_spent(

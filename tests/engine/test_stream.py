@@ -44,7 +44,7 @@ def feeding(stream: Stream) -> Callable[..., Any]:
     """Makes workers that answer with what an epoch, or a split, feeds them."""
 
     def setup(rank: int, world_size: int, post: Any) -> Callable[[Any], Any]:
-        feed = stream.source(world_size).feed
+        feed = stream.source(rank, world_size).feed
         assert isinstance(feed, StreamedFeed)
 
         def handle(command: int | str) -> Answer | Failure:

@@ -1,0 +1,99 @@
+"""The few videos that a study which streams keeps decoded, to be looked at: ``<study>/.sample/<clip key>/``.
+
+A stream leaves no clips behind, and looking at a video once more decodes it once more. So before trials start
+the test videos and some examples of each class are decoded into a small clip set: those whose ids hash
+lowest, as many as fit into 2 GB and a tenth of the free disk over all ways of reading them. Trials embed its
+test videos, the report's pictures are drawn from it, and it goes when the launch ends.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from actrec.data import clipset, shards
+from actrec.data.clipset import Video
+from actrec.data.sets import size_text
+from actrec.data.stream import decode_shards
+from actrec.engine.cache import ClipKey
+from actrec.engine.thumbnails import chosen
+from actrec.errors import ActrecError, DataError
+from actrec.files import discard, reason
+
+FOLDER = ".sample"
+MOST_BYTES = 2 * 10**9
+FREE = 0.1  # of the disk's room
+
+
+def of(study: Path, key: ClipKey) -> Path | None:
+    """The sample of a clip key, if there is one."""
+    folder = _folder(study, key)
+    return folder if clipset.is_complete(folder) else None
+
+
+def decode(
+    study: Path,
+    keys: Sequence[ClipKey],
+    progress: Callable[[int, int], object],
+    say: Callable[[str], object],
+) -> int:
+    """Decodes the samples that are missing; Ray must be connected. What cannot be made is a note.
+
+    Args:
+        study: the study's folder, which every node sees.
+        keys: that differ.
+        progress: is told (videos done, videos in all).
+
+    Returns:
+        How many videos were decoded.
+    """
+    keys = [key for key in keys if of(study, key) is None]
+    decoded = done = 0
+    try:
+        budget = _room(study) // max(1, len(keys))
+        wanted = [fitting(key, budget) for key in keys]
+        total = sum(map(len, wanted))
+        for key, videos in zip(keys, wanted, strict=True):
+            folder, parts = _folder(study, key), clipset.cut_into_shards(videos, key.clip)
+            discard(folder)  # what a launch that was killed left may be of other videos
+            clipset.begin(folder, key.clip, {"manifest": key.manifest.digest})
+            for fresh, size in decode_shards(folder, parts, key.clip):
+                decoded, done = decoded + fresh, done + size
+                progress(done, total)
+            clipset.finish(folder, parts)
+    except (ActrecError, OSError) as error:
+        say(f"note: the report lacks pictures and a map of the test videos: {reason(error)}")
+    return decoded
+
+
+def drop(study: Path) -> None:
+    """Removes all samples of a study."""
+    discard(study / FOLDER)
+
+
+def fitting(key: ClipKey, budget: int) -> tuple[Video, ...]:
+    """The videos of a key's sample, in order of their ids, whose clips take at most so many bytes.
+
+    Raises:
+        DataError: if there is not room for one.
+    """
+    videos = key.videos
+    ranked = chosen([(video.video_id, video.label, video.split) for video in videos])
+    sizes = np.cumsum([clipset.size([videos[place]], key.clip) for place in ranked])
+    kept = ranked[: np.searchsorted(sizes, budget, side="right")]
+    if not kept:
+        raise DataError(f"one video's clips take {size_text(int(sizes[0]))}, they may {size_text(budget)}")
+    return tuple(videos[place] for place in sorted(kept))
+
+
+def _room(study: Path) -> int:
+    """Bytes that further samples may take."""
+    kept = sum(map(shards.stored, (study / FOLDER).glob("*")))
+    return max(0, min(MOST_BYTES, int(FREE * shutil.disk_usage(study).free)) - kept)
+
+
+def _folder(study: Path, key: ClipKey) -> Path:
+    return study / FOLDER / key.folder.name
