@@ -47,11 +47,7 @@ class Growing:
         return self.proposals.search.trials - len(self.proposals.ended)
 
     def ended(self, row: Mapping[str, Any]) -> None:
-        """Takes note of a row of ``trials``, with the rows of its ``epochs``.
-
-        Raises:
-            StudyError: if the space has combinations that are no trial.
-        """
+        """Takes note of a row of ``trials``, with the rows of its ``epochs``."""
         self.proposals.update([with_history(row, row["epochs"])])
         self.storage.follow(self.proposals)
         self.note()

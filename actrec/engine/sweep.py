@@ -71,7 +71,6 @@ class Sweep:
 
         Raises:
             LedgerError, WorkerLostError: what ended the sweep early.
-            StudyError: if a search proposed what is no trial.
             KeyboardInterrupt: after Ctrl-C, once Tune has stopped.
         """
         station = Station(

@@ -23,6 +23,7 @@ from actrec.study.dimensions import contains
 from actrec.study.greedy import ADAPTIVE
 from actrec.study.search import FRESH_SEEDS, PBT, Search
 
+READING = ("data", "clip")  # the parts of a trial that say how videos are read
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 RESERVED = {
     "seed": "use the study's seeds",
@@ -195,7 +196,7 @@ class Study:
         space = spaces.check(search.space, base, RESERVED)
         if search.epochs and "optim.epochs" in space:
             raise StudyError(f"search: epochs={search.epochs}, but the space has optim.epochs; leave out one")
-        for spec in spaces.combinations(space, self.base) or ():
+        for spec in spaces.combinations(space, self.base, ("model",)) or ():
             try:
                 resolve(spec.model)
             except SpecError as error:
@@ -203,6 +204,12 @@ class Study:
                     f"the search space allows a trial that is none: {error}; a dimension that is not for "
                     "every trial needs a `when`"
                 ) from None
+        if spaces.combinations(space, self.base, READING) is None:
+            raise StudyError(
+                f"the search space has more than {spaces.MOST} ways of reading videos, and all of them are "
+                "decoded before the search: leave out some values of "
+                f"{', '.join(path for path in space if path.partition('.')[0] in READING)}"
+            )
         for known in search.known:
             inside = all(path in space and contains(space[path], v) for path, v in known.params.items())
             if not inside or len(known.values) != len(search.objectives):

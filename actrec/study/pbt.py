@@ -40,11 +40,7 @@ class Population:
         return all(earlier in self._ended for earlier in self._before(number))
 
     def propose(self, number: int, have: Collection[str]) -> TrialSpec | None:
-        """The trial of a number; None if all of the generation before failed, or the space has no more.
-
-        Raises:
-            StudyError: if the space has combinations that are no trial; names one.
-        """
+        """The trial of a number; None if all of the generation before failed, or the space has no more."""
         if number in self._recorded:
             return self._recorded[number]
         if number == 0:

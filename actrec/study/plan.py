@@ -70,21 +70,34 @@ class Cost:
     clips_trained: int
 
 
-def plan(study: Study, arms: Sequence[Arm] | None = None, seeds: Sequence[int] | None = None) -> list[Trial]:
+def plan(
+    study: Study,
+    arms: Sequence[Arm] | None = None,
+    seeds: Sequence[int] | None = None,
+    *,
+    strict: bool = True,
+) -> list[Trial]:
     """Every trial of a study, each once, with the arms of the first seed first.
 
-    Seeds and folds come outermost so that a sweep that is cut short has its arms balanced. ``arms`` and
-    ``seeds`` stand for the study's own where given: later rounds have others (:mod:`actrec.study.rounds`).
+    Seeds and folds come outermost so that a sweep that is cut short has its arms balanced.
+
+    Args:
+        arms, seeds: stand for the study's own where given: later rounds have others
+            (:mod:`actrec.study.rounds`).
+        strict: an arm whose trials cannot be built is an error. Where nobody wrote the arms down, as around
+            the winner of a search, it is left to fail by itself, in rows that say why.
 
     Raises:
-        SpecError: on a model that is not in the zoo, or an option that an arm's model lacks; names the arm.
+        SpecError, ModelError: on a model that is not in the zoo, an option that an arm's model lacks, or a
+            model that cannot be built or frozen as asked; names the arm.
         StudyError: if two arms become the same trial once the model's defaults are filled in, or if it is a
             cross-validation of data that is not known yet.
     """
     if study.cv and study.folds == 1:
         raise StudyError(f"cv={study.cv!r}: the study has no data yet, so its folds are not known")
     trials: dict[str, Trial] = {}
-    wholes = [(arm, _whole(study, arm)) for arm in (study.arms if arms is None else arms)]
+    chosen = study.arms if arms is None else arms
+    wholes = [(arm, filled(override(study.base, arm.overrides))) for arm in chosen]
     for seed in study.seeds if seeds is None else seeds:
         for fold in range(study.folds):
             place = {"data.cv": study.cv, "data.fold": fold} if study.cv else {}
@@ -97,7 +110,7 @@ def plan(study: Study, arms: Sequence[Arm] | None = None, seeds: Sequence[int] |
                         f"(with the defaults of model {spec.model.name!r} filled in); remove one"
                     )
                 trials[key] = Trial(key, arm.name, arm.factor, arm.level, seed, spec)
-    for trial in trials.values():
+    for trial in trials.values() if strict else ():
         try:
             rehearse(trial.spec.model, trial.spec.freeze, *_shape(trial.spec))
         except (ModelError, SpecError) as error:
@@ -130,13 +143,13 @@ def _shape(spec: TrialSpec) -> tuple[int, int, int]:
     return frames, size or spec.clip.height, size or spec.clip.width
 
 
-def _whole(study: Study, arm: Arm) -> TrialSpec:
-    """An arm's trials, but for seed and fold."""
-    spec = override(study.base, arm.overrides)
+def filled(spec: TrialSpec) -> TrialSpec:
+    """A trial with the defaults of its model filled in; as it is, if the model has not what it asks for, so
+    that it cannot be built."""
     try:
         return override(spec, {"model": resolve(spec.model)})
-    except SpecError as error:
-        raise SpecError(f"arm {arm.name!r}: {error}") from None
+    except SpecError:
+        return spec
 
 
 def cost(trials: Sequence[Trial], videos: Mapping[str, int]) -> Cost:

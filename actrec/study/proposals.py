@@ -87,11 +87,7 @@ class Proposals:
         return needed
 
     def update(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Takes note of ended trials, and proposes as many as may be known now.
-
-        Raises:
-            StudyError: if the space has combinations that are no trial; names one.
-        """
+        """Takes note of ended trials, and proposes as many as may be known now."""
         for row in rows:
             if row.get("stage") == SEARCH and row["number"] < self.search.trials:
                 self._take(Ended.of(row, self.search.objectives), again=bool(row.get("again")))

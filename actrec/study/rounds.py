@@ -107,7 +107,7 @@ def _searched(study: Study, proposals: Proposals, rows: Mapping[str, Row], look:
     if not progress.winner:  # the base is the best, or nothing ended well: there is nothing to take apart
         return Round((), (*found, *again), (), (), 1, progress, proposals)
     around, arms = ablation(study, found[progress.winner].spec, found[0].spec)
-    last = _ablated(around, rows, look, tuple(arms))
+    last = _ablated(around, rows, look, tuple(arms), strict=False)
     staged = {trial.trial_id: dataclasses.replace(trial, stage=ABLATE) for trial in last.trials}
     return dataclasses.replace(
         last,
@@ -118,10 +118,13 @@ def _searched(study: Study, proposals: Proposals, rows: Mapping[str, Row], look:
     )
 
 
-def _ablated(study: Study, rows: Mapping[str, Row], look: Look | None, first: Sequence[Arm]) -> Round:
-    """The round of a study whose arms begin with ``first``."""
+def _ablated(
+    study: Study, rows: Mapping[str, Row], look: Look | None, first: Sequence[Arm], *, strict: bool = True
+) -> Round:
+    """The round of a study whose arms begin with ``first``; ``strict`` as of
+    :func:`~actrec.study.plan.plan`."""
     arms, path = list(first), [REFERENCE]
-    trials = plan(study, arms)
+    trials = plan(study, arms, strict=strict)
     asked = {arm.name for arm in arms}
     while study.design in ADAPTIVE and _ended(trials, rows):
         grown = _grow(study, trials, rows, asked)
@@ -147,7 +150,7 @@ def _ablated(study: Study, rows: Mapping[str, Row], look: Look | None, first: Se
             break
         for number in range(sizes[0], sizes[-1]):
             behind = [arm for arm in arms if has[arm.name] <= number < wants[arm.name]]
-            trials += plan(study, behind, [seeds[number]])
+            trials += plan(study, behind, [seeds[number]], strict=strict)
         has = wants
     return Round(
         arms=tuple(arms),

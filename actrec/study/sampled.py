@@ -40,11 +40,7 @@ class Sampled:
         return all(earlier in self._ended for earlier in range(number - self._search.parallel + 1))
 
     def propose(self, number: int, have: Collection[str]) -> TrialSpec | None:
-        """The trial of the next number.
-
-        Raises:
-            StudyError: if the space has combinations that are no trial; names one.
-        """
+        """The trial of the next number."""
         study = self._optuna = self._optuna or self._begin()
         self._tell(number - self._search.parallel)
         recorded = self._recorded.get(number)

@@ -11,12 +11,11 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from actrec.errors import SpecError, StudyError
-from actrec.models.zoo import resolve
 from actrec.results.schema import OK, PRUNED
 from actrec.spec import TrialSpec, override
 from actrec.study.dimensions import Dimension
 from actrec.study.factors import Study
+from actrec.study.plan import filled
 from actrec.study.search import PBT
 from actrec.study.space import compose, params
 
@@ -80,24 +79,12 @@ def frozen(space: Mapping[str, Dimension], ended: Ended) -> optuna.trial.FrozenT
 def proposed(study: Study, choose: Callable[[str, Dimension], Any]) -> TrialSpec:
     """The trial of a search that has what ``choose`` says in each dimension that exists for it.
 
-    Raises:
-        StudyError: if there is no such trial; names the values.
+    It may be one that cannot be built, such as heads that do not divide the width: no way of counting tells
+    beforehand. That one is run as any other and fails by itself, so it has a row that says why, counts among
+    the trials of the search, and is told to the sampler as failed.
     """
     assert study.search is not None
-    chosen: dict[str, Any] = {}
-
-    def note(path: str, dimension: Dimension) -> Any:
-        chosen[path] = choose(path, dimension)
-        return chosen[path]
-
-    try:
-        return searched(study, compose(study.search.space, study.base, note))
-    except SpecError as error:
-        values = ", ".join(f"{path}={value}" for path, value in chosen.items())
-        raise StudyError(
-            f"the search space allows {values}, which is no trial: {error}; "
-            "a dimension that is not for every trial needs a `when`"
-        ) from None
+    return searched(study, compose(study.search.space, study.base, choose))
 
 
 def searched(study: Study, spec: TrialSpec) -> TrialSpec:
@@ -105,11 +92,11 @@ def searched(study: Study, spec: TrialSpec) -> TrialSpec:
     population based training that is a trial of the first generation."""
     search = study.search
     assert search is not None
-    changes: dict[str, Any] = {"model": resolve(spec.model), "seed": study.seeds[0]}
+    changes: dict[str, Any] = {"seed": study.seeds[0]}
     if search.sampler == PBT:
         budget = search.epochs or spec.optim.epochs
         changes["optim.epochs"] = budget // search.generations
         changes["optim.horizon"] = spec.optim.horizon or budget
     elif search.epochs:
         changes["optim.epochs"] = search.epochs
-    return override(spec, changes)
+    return override(filled(spec), changes)

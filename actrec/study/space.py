@@ -40,6 +40,7 @@ from actrec.study.dimensions import (
 )
 
 Space = Mapping[str, Dimension]
+MOST = 512  # combinations that are gone through one by one
 KINDS: dict[str, type[Dimension]] = {"categorical": Categorical, "int": Int, "float": Float}
 
 
@@ -99,7 +100,7 @@ def suggest(space: Space, base: TrialSpec, trial: optuna.Trial) -> TrialSpec:
 
 
 def combinations(
-    space: Space, base: TrialSpec, parts: Sequence[str] = (), limit: int = 512
+    space: Space, base: TrialSpec, parts: Sequence[str] = (), limit: int = MOST
 ) -> list[TrialSpec] | None:
     """The base with every combination of what can be counted, of what is not at the base's own values.
 

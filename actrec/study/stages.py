@@ -14,11 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actrec.errors import StudyError
 from actrec.results.schema import OK
 from actrec.spec import TrialSpec, get, override, trial_id
 from actrec.study.designs import PLACEBO, REFERENCE, Arm, arms
-from actrec.study.factors import Study
+from actrec.study.factors import READING, Study
 from actrec.study.plan import Trial
 from actrec.study.proposals import SEARCH, Ended, searched
 from actrec.study.search import FRESH_SEEDS, PBT
@@ -49,14 +48,9 @@ class Progress:
 
 
 def representatives(study: Study) -> list[Trial]:
-    """A trial for every way of reading videos that a search can propose.
-
-    Raises:
-        StudyError: if there are too many of them.
-    """
-    found = _possible(study, ("data", "clip"))
-    if not found:
-        raise StudyError("the search space has more than 512 ways of reading videos, all decoded beforehand")
+    """A trial for every way of reading videos that a search can propose."""
+    found = _possible(study, READING)
+    assert found  # the study checked that they can be counted
     return found
 
 
@@ -64,7 +58,7 @@ def expected(study: Study) -> list[Trial]:
     """As many trials as a search has, spread over what it can propose, as far as that can be counted. For
     what is decided on before it is known what it will propose."""
     assert study.search is not None
-    possible = _possible(study, ("data", "clip", "augment", "model", "freeze")) or representatives(study)
+    possible = _possible(study, (*READING, "augment", "model", "freeze")) or representatives(study)
     return [
         dataclasses.replace(trial, trial_id=f"{trial.trial_id}-{number}")
         for number, trial in zip(range(study.search.trials), itertools.cycle(possible), strict=False)

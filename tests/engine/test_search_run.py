@@ -17,7 +17,8 @@ from actrec.engine.search import STORAGE
 from actrec.errors import StudyError
 from actrec.results import parquet
 from actrec.results.ledger import Ledger
-from actrec.study.dimensions import Categorical, Float
+from actrec.spec import ModelSpec, override
+from actrec.study.dimensions import Categorical, Dimension, Float, Int
 from actrec.study.factors import Study
 from actrec.study.rounds import current
 from actrec.study.search import Search
@@ -148,6 +149,29 @@ def test_a_search_that_lost_rows_fills_the_gaps_with_the_same(
             k: v for k, v in other.items() if k not in chance
         }
     same_as_the_ledger(rest.out)
+
+
+def test_combinations_that_are_no_trials_fail_alone(study: Study, launch: Callable[..., Any]) -> None:
+    """Heads that one of the models has not, and numbers of heads that do not divide the width of 16."""
+    space: dict[str, Dimension] = {
+        "model.name": Categorical(("frame_transformer", "cnn_lstm_1")),
+        "model.attention_heads": Int(1, 64),
+    }
+    search = Search(space=space, trials=8, sampler="random", parallel=2, confirm=0)
+    # Options that both models have are all that the base sets, or it would be told before anything runs.
+    base = override(study.base, {"model": ModelSpec(), "optim.epochs": 1})
+    made = dataclasses.replace(study, base=base, search=search)
+    found = launch(made, max_concurrent=1)
+    rows = sorted(trials(found.out), key=lambda row: row["number"])
+    assert [row["number"] for row in rows] == list(range(8))
+    errors = [row["error"] for row in rows if row["status"] == "failed"]
+    assert len(errors) == found.outcome.failed
+    assert any("unknown option of 'cnn_lstm_1' 'model.attention_heads'" in error for error in errors)
+    assert any("heads" in error and "divide" in error for error in errors)
+    assert rows[0]["status"] == "ok"
+    same_as_the_ledger(found.out)
+    assert "nothing to train" in launch(made, max_concurrent=1).text
+    assert sorted(trials(found.out), key=lambda row: row["number"]) == rows
 
 
 def test_one_trial_of_a_search_alone(study: Study, launch: Callable[..., Any]) -> None:

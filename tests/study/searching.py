@@ -7,10 +7,11 @@ import math
 import random
 from typing import Any
 
+from actrec.errors import ModelError, SpecError
 from actrec.spec import ModelSpec, OptimSpec, TrialSpec
 from actrec.study.dimensions import Categorical, Dimension, Float, Int, When
 from actrec.study.factors import Study
-from actrec.study.plan import Trial
+from actrec.study.plan import Trial, rehearse
 from actrec.study.rounds import Round, current
 from actrec.study.search import Search
 
@@ -42,20 +43,27 @@ def value(spec: TrialSpec, epoch: int) -> float:
 
 
 def row(trial: Trial) -> Row:
-    """What the ledger has of a trial that was trained to its end, or to where it is stopped."""
+    """What the ledger has of a trial that was trained to its end, or to where it is stopped; of one that
+    cannot be built, that it failed."""
     history: list[float] = []
     cutoffs, status = dict(trial.cutoffs), "ok"
+    recorded = {
+        "trial_id": trial.trial_id,
+        "stage": trial.stage,
+        "number": trial.number,
+        "spec": json.dumps(trial.spec.to_dict()),
+    }
+    try:
+        rehearse(trial.spec.model, trial.spec.freeze, trial.spec.clip.num_frames, 32, 32)
+    except (SpecError, ModelError) as error:
+        return recorded | {"status": "failed", "error": str(error), "val_top1": None, "history": []}
     for epoch in range(1, trial.spec.optim.epochs + 1):
         history.append(value(trial.spec, epoch))
         if max(history) < cutoffs.get(epoch, -math.inf):
             status = "pruned"
             break
-    return {
-        "trial_id": trial.trial_id,
+    return recorded | {
         "status": status,
-        "stage": trial.stage,
-        "number": trial.number,
-        "spec": json.dumps(trial.spec.to_dict()),
         "val_top1": history[-1],
         "trainable_params": 1000 * (1 + (trial.number or 0) % 3),
         "history": history,

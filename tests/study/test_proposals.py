@@ -183,8 +183,36 @@ def test_a_combination_that_is_no_trial_is_told_before_anything_runs() -> None:
         "model.name": Categorical(("frame_transformer", "cnn_lstm_1")),
         "model.attention_heads": Categorical((0, 4)),
     }
-    with pytest.raises(StudyError, match=r"a trial that is none: .*attention_heads.* needs a `when`"):
-        study(space, base=override(BASE, {"model": ModelSpec(name="frame_transformer", attention_heads=4)}))
+    base = override(BASE, {"model": ModelSpec(name="frame_transformer", attention_heads=4)})
+    # However large the space: with the other dimensions it has 8 × 16 × 16 combinations.
+    large: dict[str, Dimension] = {"optim.epochs": Int(1, 16), "optim.batch_size": Int(32, 47)}
+    for whole in (space, {**space, **large}):
+        with pytest.raises(StudyError, match=r"a trial that is none: .*attention_heads.* needs a `when`"):
+            study(whole, base=base)
+
+
+@pytest.mark.parametrize("sampler", [*sorted(SAMPLERS), "pbt"])
+def test_a_combination_that_is_no_trial_is_one_that_failed(sampler: str) -> None:
+    """Which of 64 numbers of heads divide the width, and that one of the models has none, is not counted."""
+    space: dict[str, Dimension] = {
+        "model.name": Categorical(("frame_transformer", "cnn_lstm_1")),
+        "model.attention_heads": Int(1, 64),
+        "optim.lr": Float(1e-3, 3e-3, step=1e-4),
+    }
+    made = study(space, trials=16, sampler=sampler, confirm=0, seed=1)
+    now, rows = play(made)
+    assert sorted(r["number"] for r in rows) == list(range(16)), "N is N"
+    failed = [r["error"] for r in rows if r["status"] == "failed"]
+    assert any("unknown option of 'cnn_lstm_1' 'model.attention_heads'" in error for error in failed)
+    assert any("heads" in error and "divide" in error for error in failed)
+    assert [r["status"] for r in rows if r["number"] == 0] == ["ok"], "the base"
+    ended = Proposals(made, rows).ended
+    assert all((ended[r["number"]].state == TrialState.FAIL) == (r["status"] == "failed") for r in rows)
+    # In another order, and after a kill: the same.
+    assert searched(play(made, order=3)[1]) == searched(rows)
+    again, more = play(made, order=7, rows=list(rows[:9]))
+    assert searched(more) == searched(rows)
+    assert again.trials == now.trials
 
 
 @pytest.mark.parametrize(

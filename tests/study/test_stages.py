@@ -203,5 +203,29 @@ def test_too_many_ways_of_reading_are_refused() -> None:
         "clip.num_frames": Categorical(tuple(range(1, 31))),
         "clip.stride": Categorical(tuple(range(1, 21))),
     }
-    with pytest.raises(StudyError, match="more than 512 ways of reading videos"):
-        representatives(study(space))
+    told = r"more than 512 ways of reading videos, .* some values of clip\.num_frames, clip\.stride"
+    with pytest.raises(StudyError, match=told):
+        study(space)
+
+
+def test_an_arm_around_the_winner_that_is_no_trial_fails_alone() -> None:
+    """8 heads on a width of 64 win; put back alone, neither the width of 36 nor the 6 heads fit the other."""
+    space: dict[str, Dimension] = {
+        "model.width": Categorical((36, 64)),
+        "model.attention_heads": Categorical((6, 8)),
+    }
+    base = override(BASE, {"model.width": 36, "model.attention_heads": 6})
+    made = study(space, base=base, trials=4, confirm=1, confirm_seeds=1)
+    rows: list[Row] = []
+    while (now := current(made, rows)).pending:
+        for trial in now.pending:
+            made_of = row(trial)
+            better = 0.1 if trial.spec.model.width == 64 and made_of["status"] == "ok" else 0.0
+            rows.append(made_of | ({"val_top1": made_of["val_top1"] + better} if better else {}))
+    assert now.search is not None
+    assert now.search.stage == ABLATE
+    failed = {r["trial_id"]: r["error"] for r in rows if r["status"] == "failed"}
+    arms = {t.arm: failed.get(t.trial_id, "") for t in stage(now.trials, ABLATE)}
+    assert arms["baseline"] == arms[DEFAULT] == ""
+    assert "divide" in arms["model.width=36"]
+    assert "divide" in arms["model.attention_heads=6"]
