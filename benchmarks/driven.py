@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.gate import Gate
+
 MARK = "ACTREC_BENCH_HOME"  # in the environment of every process that such a driver starts, Ray's among them
 
 
@@ -23,7 +25,7 @@ class Home:
 
     def start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Starts a driver. Ctrl-C for the benchmark does not reach it."""
-        own = {
+        own = self.gate.environment() | {
             MARK: str(self.folder),
             "RAY_TMPDIR": str(self.folder),
             "ACTREC_CACHE": str(self.folder / "cache"),
@@ -33,6 +35,11 @@ class Home:
             return subprocess.Popen(
                 command, env=os.environ | own, stdout=log, stderr=log, start_new_session=True
             )
+
+    @property
+    def gate(self) -> Gate:
+        """In front of every epoch of its drivers."""
+        return Gate(self.folder / "gate")
 
     @property
     def log(self) -> Path:
