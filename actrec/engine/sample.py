@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from actrec.data import clipset, shards
-from actrec.data.clipset import Video
+from actrec.data.clipset import ClipSet, Video
 from actrec.data.sets import size_text
 from actrec.data.stream import decode_shards
 from actrec.engine.cache import ClipKey
@@ -29,9 +30,11 @@ FREE = 0.1  # of the disk's room
 
 
 def of(study: Path, key: ClipKey) -> Path | None:
-    """The sample of a clip key, if there is one."""
+    """The sample of a clip key, if there is one that can be read: no trial is to fail for want of it."""
     folder = _folder(study, key)
-    return folder if clipset.is_complete(folder) else None
+    with suppress(DataError):
+        return ClipSet.open(folder).folder
+    return None
 
 
 def decode(

@@ -80,6 +80,8 @@ def test_it_is_decoded_once_within_its_room_and_goes(
         whole = [clipset.decode_video(video, key.clip) for video in videos]
         assert np.array_equal(clips.gather(np.arange(count)), np.concatenate(whole))
     assert decode() == 0
+    next((tmp_path / sample.FOLDER / keys[1].folder.name).glob("*.npy")).write_bytes(b"torn")
+    assert sample.of(tmp_path, keys[1]) is None
     assert said == []
     sample.drop(tmp_path)
     assert sample.of(tmp_path, keys[0]) is None
