@@ -100,7 +100,7 @@ def gpu(device: torch.device) -> Counter:
     def read() -> float:
         try:
             return float(nvml.device_get_total_energy_consumption(handle)) / 1e3
-        except nvml.NvmlError:
+        except (nvml.NvmlError, RuntimeError):  # as above; or the driver is older than this function
             return math.nan
 
     return Counter(read)
