@@ -13,6 +13,7 @@ import pytest
 
 from actrec.engine.station import KEPT
 from actrec.results.ledger import Ledger
+from actrec.spec import ModelSpec
 from actrec.study.dimensions import Categorical, Float
 from actrec.study.factors import Study
 from actrec.study.search import Search
@@ -86,3 +87,38 @@ def test_generations_and_a_kill_in_the_middle_of_one(
             k: v for k, v in other.items() if k not in CHANCE
         }
     assert not (rest.out / KEPT).exists(), "in the end nobody needs them"
+
+
+def test_two_workers_a_trial_make_the_same_search(
+    small_study: Callable[..., Study], launch: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Without dropout, augmentation and BatchNorm the sums of two workers are those of one, but for the order
+    in which floats are added: so the same members are copied, and come to the same."""
+    search = Search(
+        space={"optim.lr": Float(1e-6, 1e-2, log=True), "loss.label_smoothing": Float(0.0, 0.2)},
+        sampler="pbt",
+        population=4,
+        trials=8,
+        confirm=0,
+    )
+    model = ModelSpec(name="cnn_lstm_1", dropout=0.0)
+    made = small_study(model=model, optim__lr=3e-3, optim__epochs=2, optim__batch_size=8)
+    made = dataclasses.replace(made, search=search)
+    one = launch(made, out=tmp_path / "one", max_concurrent=1)
+    two = launch(made, out=tmp_path / "two", workers=2)
+    rows = trials(two.out)
+    assert {(row["workers"], row["status"]) for row in rows} == {(2, "ok")}
+    same = ("number", "trial_id", "epochs", "best_epoch", "clips_trained", "n_test")
+    for ours, alone in zip(rows, trials(one.out), strict=True):
+        assert {name: ours[name] for name in same} == {name: alone[name] for name in same}
+        assert ours["test_loss"] == pytest.approx(alone["test_loss"], rel=1e-3)
+    starts = [json.loads(row["spec"])["start"] for row in rows[4:]]
+    assert len(set(starts)) < 4, "somebody was copied"
+    # What a member took over is there to the last digit: the epoch of the one that it goes on from.
+    first: dict[str, dict[tuple[str, str], float]] = {}
+    for entry in Ledger(two.out).read("epochs").to_pylist():
+        if entry["epoch"] == 1:
+            first.setdefault(entry["trial_id"], {})[entry["split"], entry["metric"]] = entry["value"]
+    for row, start in zip(rows[4:], starts, strict=True):
+        assert first[row["trial_id"]] == first[start]
+    assert not (two.out / KEPT).exists()
