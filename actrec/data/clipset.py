@@ -162,15 +162,19 @@ def write_shard(
     """
     if is_sound(folder, number, videos, clip):
         return 0
-    arrays = [np.empty((0, *_shape(clip)), np.uint8)]
+    most = sum(len(frames_of(video, clip)) for video in videos)
+    clips, rows = np.empty((most, *_shape(clip)), np.uint8), 0
     entries: list[dict[str, Any]] = []
     for video in videos:
         try:
-            arrays.append(clips_of(video, clip))
-            entries.append({"clips": len(arrays[-1]), "reason": ""})
+            decoded = clips_of(video, clip)
         except DecodeError as error:
             entries.append({"clips": 0, "reason": error.why})
-    shards.write(folder, number, np.concatenate(arrays), entries)
+            continue
+        clips[rows : rows + len(decoded)] = decoded
+        rows += len(decoded)
+        entries.append({"clips": len(decoded), "reason": ""})
+    shards.write(folder, number, clips[:rows], entries)
     return len(videos)
 
 

@@ -8,15 +8,16 @@
 What the entries say is the writer's affair; decoded clips have one a video, and as many rows as those have
 clips. Both files are written aside and renamed, the array first: a shard is there once its JSON is. Two
 writers of one shard write the same, so whoever is last wins nothing. CRC-32 runs at several GB/s, faster than
-most disks.
+most disks. Writers do not wait for the disk: whoever has a set written brings its shards there meanwhile,
+with :func:`syncing`. What a power cut takes before that, the checksums miss.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actrec.errors import DataError
-from actrec.files import reason, replacing
+from actrec.files import reason, replacing, sync
 
 _THREADS = 8  # checksums release the GIL, and disks like several readers
 
@@ -37,7 +38,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 def write(folder: Path, number: int, array: Array, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Writes one shard, over an earlier one of its number.
+    """Writes one shard, over an earlier one of its number. Does not wait for the disk.
 
     Args:
         array: (n, *row_shape), n ≥ 0, of a plain dtype (no objects).
@@ -49,9 +50,39 @@ def write(folder: Path, number: int, array: Array, entries: Sequence[Mapping[str
     array = np.ascontiguousarray(array)
     note = {"entries": list(entries), "crc32": _crc32(array)}
     with writing(folder):
-        with replacing(array_path(folder, number)) as aside, aside.open("wb") as file:
+        with replacing(array_path(folder, number), durable=False) as aside, aside.open("wb") as file:
             np.save(file, array, allow_pickle=False)
-        put(entries_path(folder, number), json.dumps(note).encode())
+        put(entries_path(folder, number), json.dumps(note).encode(), durable=False)
+
+
+@contextmanager
+def syncing() -> Iterator[Callable[[Path, int], object]]:
+    """Brings shards to the disk while others are made; at its end, all are there.
+
+    Gives a function of a shard's folder and number, which does not wait. Whoever wrote the shard, on whatever
+    node: network storage has what was written once the file is closed there.
+
+    Raises:
+        DataError: at its end, if one cannot be brought there; it counts as missing then.
+    """
+    begun: dict[Path, list[Future[None]]] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield lambda folder, number: begun.setdefault(folder, []).append(pool.submit(_sync, folder, number))
+    for folder, ended in begun.items():
+        for one in ended:
+            one.result()
+        with writing(folder):
+            sync(folder)  # the names
+
+
+def _sync(folder: Path, number: int) -> None:
+    with writing(folder):
+        try:
+            sync(array_path(folder, number))
+            sync(entries_path(folder, number))
+        except OSError:  # what memory still has of it may be whole
+            entries_path(folder, number).unlink(missing_ok=True)
+            raise
 
 
 def read_entries(folder: Path, number: int) -> list[dict[str, Any]]:
@@ -183,9 +214,9 @@ def writing(folder: Path) -> Iterator[None]:
         raise DataError(f"cannot write the cache {folder}: {reason(error)}") from error
 
 
-def put(path: Path, content: bytes) -> None:
+def put(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Writes a small file aside and renames it."""
-    with replacing(path) as aside:
+    with replacing(path, durable=durable) as aside:
         aside.write_bytes(content)
 
 

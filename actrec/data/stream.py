@@ -18,6 +18,7 @@ from ray.data import DataContext, Dataset
 from actrec.data import clipset
 from actrec.data.clipset import Video
 from actrec.data.probe import Probe, probe
+from actrec.data.shards import syncing
 from actrec.data.storage import MISSING, check_same, sizes
 from actrec.data.survival import survives
 from actrec.errors import DataError, DecodeError
@@ -73,12 +74,12 @@ def _probe_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def decode_shards(
-    folder: Path, shards: Sequence[Sequence[Video]], clip: ClipSpec
+    folder: Path, parts: Sequence[Sequence[Video]], clip: ClipSpec
 ) -> Iterator[tuple[int, int]]:
-    """Decodes every shard that is missing, on all cores of all nodes.
+    """Decodes every shard that is missing, on all cores of all nodes. At the end, all are on the disk.
 
     Tasks write their shards themselves: pixels never pass through the object store. So there is nothing for
-    Ray Data to stream, and plain tasks do it.
+    Ray Data to stream, and plain tasks do it. They go on to the next while this process waits for the disk.
 
     Yields:
         For each shard, as it is done: (videos decoded now, videos in it).
@@ -87,31 +88,35 @@ def decode_shards(
         DataError: if a shard cannot be written, or a node does not see a video or lacks the decoder.
     """
     task = ray.remote(num_cpus=1)(_write_shard)
-    waiting = []
-    for number, videos in enumerate(shards):
-        if clipset.is_sound(folder, number, videos, clip):
-            yield 0, len(videos)
-        else:
-            waiting.append(task.remote(folder, number, videos, clip))
-    try:
-        while waiting:
-            done, waiting = ray.wait(waiting)
-            decoded, videos_in_it, error = ray.get(done[0])
-            if error:
-                raise DataError(error)
-            yield decoded, videos_in_it
-    except ray.exceptions.RayError as error:
-        raise DataError(f"Ray could not finish decoding the videos: {_last_line(error)}") from error
-    finally:
-        for left in waiting:
-            ray.cancel(left)
+    waiting = {}
+    with syncing() as sync:
+        for number, videos in enumerate(parts):
+            if clipset.is_sound(folder, number, videos, clip):
+                sync(folder, number)  # a fill that was interrupted may not have
+                yield 0, len(videos)
+            else:
+                waiting[task.remote(folder, number, videos, clip)] = number
+        try:
+            while waiting:
+                (done, *_), _ = ray.wait(list(waiting))
+                decoded, error = ray.get(done)
+                number = waiting.pop(done)
+                if error:
+                    raise DataError(error)
+                sync(folder, number)
+                yield decoded, len(parts[number])
+        except ray.exceptions.RayError as error:
+            raise DataError(f"Ray could not finish decoding the videos: {_last_line(error)}") from error
+        finally:
+            for left in waiting:
+                ray.cancel(left)
 
 
-def _write_shard(folder: Path, number: int, videos: Sequence[Video], clip: ClipSpec) -> tuple[int, int, str]:
+def _write_shard(folder: Path, number: int, videos: Sequence[Video], clip: ClipSpec) -> tuple[int, str]:
     try:
-        return clipset.write_shard(folder, number, videos, clip, _guarded_video), len(videos), ""
+        return clipset.write_shard(folder, number, videos, clip, _guarded_video), ""
     except DataError as fault:  # exceptions of tasks come with Ray's log
-        return 0, len(videos), str(fault)
+        return 0, str(fault)
 
 
 def clip_stream(videos: Sequence[Video], clip: ClipSpec, *, draw: int, multiple: int) -> Dataset:

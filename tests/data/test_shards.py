@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from actrec import files
 from actrec.data import shards
 from actrec.data.shards import Shards
 from actrec.errors import DataError
@@ -68,6 +69,34 @@ def test_a_shard_of_another_length_dtype_or_shape_is_not_the_one_that_was_asked_
     shards.write(tmp_path, 1, np.zeros((2, 15), np.float32), [])
     with pytest.raises(ValueError, match=r"shard-00001.npy: has float32 rows of shape \(15,\), not float32"):
         Shards.open(tmp_path, 2)
+
+
+def test_what_is_brought_to_the_disk_is_there_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+
+    def noted(path: Path) -> None:
+        files.sync(path)
+        synced.append(path)
+
+    monkeypatch.setattr(shards, "sync", noted)
+    filled(tmp_path, (4, 2))
+    assert synced == [], "whoever writes does not wait"
+    with shards.syncing() as sync:
+        sync(tmp_path, 0)
+        sync(tmp_path, 1)
+    assert synced[-1] == tmp_path, "its names last"
+    assert sorted(synced[:-1]) == sorted(tmp_path.iterdir())
+
+
+def test_a_shard_that_cannot_be_brought_to_the_disk_is_missing(tmp_path: Path) -> None:
+    filled(tmp_path, (4, 2, 3))
+    shards.array_path(tmp_path, 1).unlink()
+    with pytest.raises(DataError, match=r"^cannot write the cache .*: No such file"), shards.syncing() as sync:
+        for number in range(3):
+            sync(tmp_path, number)
+    assert shards.numbers(tmp_path) == [0, 2]
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import ray
 
+from actrec import files
 from actrec.data import clipset, shards, storage
 from actrec.data.clipset import ClipSet
 from actrec.data.decode import resolve
@@ -249,6 +250,26 @@ def test_a_shard_that_cannot_be_written_is_one_plain_line(
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match=r"^cannot write the cache .*file: File exists$"):
         list(decode_shards(tmp_path / "file", shards, key.clip))
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_complete_set_is_on_the_disk_with_what_an_interrupted_fill_left_of_it(
+    manifest: Manifest, base: TrialSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = clip_keys(manifest, [base], tmp_path)[0]
+    parts = clipset.cut_into_shards(key.videos, key.clip)
+    clipset.begin(key.folder, key.clip, {})
+    clipset.write_shard(key.folder, 0, parts[0], key.clip)
+    synced: list[Path] = []
+
+    def noted(path: Path) -> None:
+        assert not clipset.is_complete(key.folder)
+        files.sync(path)
+        synced.append(path)
+
+    monkeypatch.setattr(shards, "sync", noted)
+    assert fill([key]).decoded == len(key.videos) - len(parts[0])
+    assert sorted(synced) == sorted([key.folder, *key.folder.glob("shard-*")])
 
 
 @pytest.mark.usefixtures("ray_session")
