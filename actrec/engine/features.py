@@ -6,7 +6,6 @@ Plain actors do it, as plain tasks decode: features go to disk where they are ma
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -60,13 +59,12 @@ def reserve(chosen: Sequence[Sharing], say: Callable[[str], object]) -> list[Hol
     return holds
 
 
-def compute(
-    chosen: Sequence[Sharing], allocation: Allocation, nodes: Sequence[Mapping[str, float]]
-) -> Iterator[tuple[int, int]]:
+def compute(chosen: Sequence[Sharing], allocation: Allocation) -> Iterator[tuple[int, int]]:
     """Computes the shards that are missing or damaged; the clips are all there.
 
     Shards that are whole stay, whoever made them, so what was interrupted goes on; where another study fills
-    the same set, this one waits for it. Each actor has the device and the threads of a training worker.
+    the same set, this one waits for it. Each actor has the device and the threads of a training worker, and
+    there are no more of them than there may be of those: ``--max-concurrent`` holds here too.
 
     Yields:
         As shards are done: (clips computed since the last, clips to compute in all); nothing if all is there.
@@ -79,28 +77,27 @@ def compute(
             writing.enter_context(filling(one.folder))
         tasks = [task for one in chosen for task in _missing(one)]
         if tasks:
-            yield from _compute(chosen, tasks, allocation, nodes)
+            yield from _compute(chosen, tasks, allocation)
 
 
 def _compute(
-    chosen: Sequence[Sharing],
-    tasks: list[_Task],
-    allocation: Allocation,
-    nodes: Sequence[Mapping[str, float]],
+    chosen: Sequence[Sharing], tasks: list[_Task], allocation: Allocation
 ) -> Iterator[tuple[int, int]]:
     total, gpu = sum(task.last - task.first for task in tasks), allocation.gpus_per_worker
     prefixes = ray.put({one.folder: one.prefix for one in chosen})
     actor = ray.remote(_Actor).options(
         num_cpus=allocation.cpus_per_worker if gpu else allocation.threads, num_gpus=gpu
     )
-    count = min(len(tasks), _places(allocation, nodes))
+    count = min(len(tasks), allocation.slots)
     actors: list[Any] = [actor.remote(prefixes, allocation.threads, bool(gpu)) for _ in range(count)]
     try:
         pool = ActorPool(actors)
-        for clips, error in pool.map_unordered(lambda each, task: each.compute.remote(task), tasks):
-            if error:
-                raise DataError(error)
-            yield clips, total
+        with shards.syncing() as sync:
+            for task, error in pool.map_unordered(lambda each, task: each.compute.remote(task), tasks):
+                if error:
+                    raise DataError(error)
+                sync(task.folder, task.number)
+                yield task.last - task.first, total
     except ray.exceptions.RayError as error:
         last = str(error).strip().splitlines()[-1]
         raise DataError(f"Ray could not finish computing features: {last}") from error
@@ -124,15 +121,6 @@ def _missing(one: Sharing) -> Iterator[_Task]:
             yield _Task(one.folder, one.clips, number, part.start, part.stop)
 
 
-def _places(allocation: Allocation, nodes: Sequence[Mapping[str, float]]) -> int:
-    """How many actors there is room for."""
-    gpu = allocation.gpus_per_worker
-    shares = [
-        node.get("GPU", 0.0) / gpu if gpu else node.get("CPU", 0.0) / allocation.threads for node in nodes
-    ]
-    return max(1, sum(math.floor(share + 1e-6) for share in shares))
-
-
 class _Actor:
     """Computes shards in a process of its own; holds one model at a time."""
 
@@ -142,13 +130,13 @@ class _Actor:
         self._device = torch.device("cuda" if gpu else "cpu")
         self._built: tuple[Path, Extractor] | None = None
 
-    def compute(self, task: _Task) -> tuple[int, str]:
-        """Writes one shard; returns how many clips it has, or what went wrong."""
+    def compute(self, task: _Task) -> tuple[_Task, str]:
+        """Writes one shard; returns its task, and what went wrong, if anything did."""
         try:
             self._write(task)
         except ActrecError as fault:  # what an actor raises comes with Ray's log
-            return 0, str(fault)
-        return task.last - task.first, ""
+            return task, str(fault)
+        return task, ""
 
     def _write(self, task: _Task) -> None:
         if self._built is None or self._built[0] != task.folder:

@@ -179,7 +179,7 @@ class Launch:
             # What a search will propose is not known: what it can propose stands for it.
             planned = expected(self.study) if growing else self._now.trials
             keys_of = {trial.trial_id: self._key(trial) for trial in planned}
-            self._supply.share(planned, planned if growing else pending, keys_of, cluster, allocation)
+            self._supply.share(planned, planned if growing else pending, keys_of, allocation)
             self._write_record()
         self._train(pending, allocation, conditions)
 

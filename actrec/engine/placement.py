@@ -26,6 +26,7 @@ class Allocation:
         gpus_per_worker: may be a fraction.
         cpus_per_worker: what a worker reserves, not what it may use.
         concurrent: trials side by side.
+        slots: workers that may compute at a time, were there trials enough.
         threads: intra-op threads of each worker.
     """
 
@@ -33,6 +34,7 @@ class Allocation:
     gpus_per_worker: float
     cpus_per_worker: float
     concurrent: int
+    slots: int
     threads: int
 
     @property
@@ -126,5 +128,6 @@ def allocate(
         gpus_per_worker=gpus,
         cpus_per_worker=min(1.0, max(LEAST_CPUS, math.floor(min(free) * 100) / 100)),
         concurrent=concurrent,
+        slots=(max_concurrent or most) * workers,
         threads=threads,
     )

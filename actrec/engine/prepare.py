@@ -11,7 +11,6 @@ from typing import Literal
 from actrec.data.sets import Hold, room_after_eviction
 from actrec.engine import cache, features, sample, sharing
 from actrec.engine.cache import ClipKey, Filled
-from actrec.engine.cluster import Cluster
 from actrec.engine.placement import Allocation
 from actrec.engine.progress import Display
 from actrec.engine.stream import Stream
@@ -92,7 +91,6 @@ class Supply:
         trials: Sequence[Trial],
         pending: Sequence[Trial],
         keys: Mapping[str, ClipKey],
-        cluster: Cluster,
         allocation: Allocation,
     ) -> None:
         """Computes what pending trials share of their frozen stages.
@@ -113,7 +111,7 @@ class Supply:
         self.decisions += lines
         self._holds += features.reserve(chosen, self.display.say)
         done = 0
-        for clips, total in features.compute(chosen, allocation, cluster.nodes):
+        for clips, total in features.compute(chosen, allocation):
             done += clips
             self.display.update("clips through frozen stages", done, total)
         self.forwards += done

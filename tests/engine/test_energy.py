@@ -155,7 +155,9 @@ def test_workers_of_one_node_count_its_cpus_once(
     spec = small_study().base
     given = RunEpoch(trial_id(spec), spec.to_dict(), clips.folder, manifest.class_names)
     package = zone(tmp_path / "powercap", "intel-rapl:0", "package-0")
-    allocation = Allocation(workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, threads=1)
+    allocation = Allocation(
+        workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, slots=2, threads=1
+    )
     station = Station(tmp_path / "out", Ledger(tmp_path / "out").claim())
     setup = Counted(WorkerSetup(station, {}, gpu=False, own=allocation.own_devices), tmp_path / "powercap")
     fleet = Fleet("counted", allocation, setup, tmp_path / "ray")

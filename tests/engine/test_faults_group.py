@@ -29,7 +29,9 @@ def test_a_group_halves_its_batch_together_when_one_worker_is_short_of_memory(
     spec = small_study(optim__epochs=3, optim__batch_size=16).base
     clips = clip_set(manifest, spec, tmp_path)
     station = Station(tmp_path, Ledger(tmp_path).claim(), checkpoint_s=0.0, halve_batch=True)
-    allocation = Allocation(workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, threads=1)
+    allocation = Allocation(
+        workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, slots=2, threads=1
+    )
     setup = ShortOfMemory(WorkerSetup(station, {}, gpu=False), most=4)  # of 16 each worker takes 8, of 8 4
     fleet = Fleet("short", allocation, setup, tmp_path / "ray")
     told: list[str] = []

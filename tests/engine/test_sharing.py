@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ from typing import Any
 import pytest
 
 from actrec.data.manifest import Manifest
-from actrec.engine import sharing
+from actrec.engine import features, sharing
+from actrec.engine.cache import clip_keys, fill
+from actrec.engine.placement import Allocation
 from actrec.engine.run import RunOptions
 from actrec.errors import PlacementError
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study
+from actrec.study.plan import plan
 from actrec.training.learner import Modes
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -105,6 +110,33 @@ def test_each_clip_passes_once_and_what_is_whole_is_reused(
     assert {key: fresh[key]["fingerprint"] for key in rows} == {
         key: row["fingerprint"] for key, row in rows.items()
     }
+
+
+def test_features_take_no_more_actors_than_trials_may_take_workers(
+    small_study: Callable[..., Study], manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ACTREC_CACHE", str(tmp_path))
+    trials = plan(small_study(seeds=(0,), freeze__strategy="head_only"))
+    keys = clip_keys(manifest, [trial.spec for trial in trials], tmp_path)
+    fill(keys[:1])
+    found = sharing.Finder().find(trials, {trials[0].trial_id: keys[0]}, "cpu")
+
+    class Counted(features._Actor):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            (tmp_path / f"actor-{os.getpid()}").touch()
+
+    monkeypatch.setattr(features, "_Actor", Counted)
+    for slots in (1, 2):  # there is room for two, and work: 48 clips are two shards
+        allocation = Allocation(
+            workers=1, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=2, slots=slots, threads=1
+        )
+        assert sum(now for now, _ in features.compute(found, allocation)) == 48
+        actors = list(tmp_path.glob("actor-*"))
+        assert len(actors) == slots
+        shutil.rmtree(found[0].folder)
+        for actor in actors:
+            actor.unlink()
 
 
 def test_synchronised_batchnorm_is_refused_without_gpus(
