@@ -17,6 +17,7 @@ from actrec.report.sections.cost import cost
 from actrec.report.sections.curves import curves
 from actrec.report.sections.data import data
 from actrec.report.sections.factors import factors
+from actrec.report.sections.generations import generations
 from actrec.report.sections.maps import maps
 from actrec.report.sections.panels import panels
 from actrec.report.sections.settings import settings
@@ -88,6 +89,7 @@ def page(report: Report, folder: Path) -> str:
         ("factors", "Factors", factors(report)),
         ("confirmation", "Confirmation", stages.confirmation(report)),
         ("history", "History", explored.history(report)),
+        ("generations", "Generations", generations(report)),
         ("importances", "Importances", explored.importance(report)),
         ("slices", "Space", explored.slices(report)),
         ("pareto", "Pareto front", explored.pareto(report)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from actrec.report.importances import FEWEST, importances
@@ -18,6 +18,7 @@ from actrec.report.values import (
     SEARCH,
     Arm,
     Confirmed,
+    Dimension,
     Search,
     Stage,
     Status,
@@ -27,6 +28,7 @@ from actrec.report.values import (
 from actrec.report.values.search import State
 
 STORAGE = "optuna.journal"
+PBT = "pbt"  # the sampler that trains a population
 BETTER = "val_top1"  # the one objective of which more is better; the others are costs
 
 
@@ -49,17 +51,8 @@ def read_search(
     space = read_space(at(asked, "space", dict, {}))
     objectives = tuple(at(asked, "objectives", list, [BETTER]))
     of_stage = {name: _of_stage(trials, name) for name in (SEARCH, CONFIRM, ABLATE)}
-    specs = {row["trial_id"]: row["spec"] for row in rows if row.get("spec")}
-    tried = tuple(
-        Tried(
-            trial.number,
-            trial,
-            params(space, json.loads(specs.get(trial.trial_id, "{}"))),
-            tuple(_value(trial, name) for name in objectives),
-        )
-        for trial in of_stage[SEARCH]
-        if trial.number is not None
-    )
+    population = at(asked, "population", int, 0) if at(asked, "sampler", str, "") == PBT else 0
+    tried = tuple(_tried(of_stage[SEARCH], rows, space, objectives, population))
     exhausted = at(progress, "exhausted", bool, False)
     winner = at(progress, "winner", int, None)
     total = len(tried) if exhausted else max(len(tried), at(asked, "trials", int, 0))
@@ -70,6 +63,7 @@ def read_search(
         objectives=objectives,
         asked=at(asked, "trials", int, 0),
         confirm=at(asked, "confirm", int, 0),
+        population=population,
         known=len(at(asked, "known", list, [])),
         exhausted=exhausted,
         winner=winner,
@@ -82,6 +76,29 @@ def read_search(
         too_few=ran < FEWEST,
         storage=STORAGE if (folder / STORAGE).exists() else "",
     )
+
+
+def _tried(
+    trials: Sequence[Trial],
+    rows: Sequence[Row],
+    space: Sequence[Dimension],
+    objectives: Sequence[str],
+    population: int,
+) -> Iterator[Tried]:
+    """The trials of a search, which come by their numbers."""
+    specs = {row["trial_id"]: row["spec"] for row in rows if row.get("spec")}
+    seen: dict[str, Tried] = {}
+    for trial in trials:
+        if trial.number is None:
+            continue
+        spec = json.loads(specs.get(trial.trial_id, "{}"))
+        own = params(space, spec)
+        source = seen.get(spec.get("start", ""))
+        copied = source is not None and (source.number != trial.number - population or source.params != own)
+        values = tuple(_value(trial, name) for name in objectives)
+        parent = None if source is None else source.number
+        seen[trial.trial_id] = Tried(trial.number, trial, own, values, parent, copied)
+        yield seen[trial.trial_id]
 
 
 def _of_stage(trials: Sequence[Trial], stage: str) -> list[Trial]:

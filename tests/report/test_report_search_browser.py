@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +18,17 @@ DRAWN = "() => [...document.querySelectorAll('.canvas')].every(c => !c.checkVisi
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One with a nasty name of a category and two objectives, one with everything else, one under way."""
+    """One with a nasty name of a category and two objectives, one with everything else, one under way, one
+    that trained a population."""
     root = tmp_path_factory.mktemp("searches")
     nasty = tiny_search.whole(root / "nasty", objectives=["val_top1", "seconds"])
     full = write_search(root / "full", searching(stopping="asha"))
     running = write_search(root / "running", searching(stopping="asha"), until=14)
-    return {folder.name: build_report(folder) for folder in (nasty, full, running)}
+    population = write_search(root / "population", searching(sampler="pbt", confirm=0))
+    return {folder.name: build_report(folder) for folder in (nasty, full, running, population)}
 
 
-@pytest.fixture(params=[("nasty", 1280), ("full", 390), ("running", 390)], ids=str)
+@pytest.fixture(params=[("nasty", 1280), ("full", 390), ("running", 390), ("population", 390)], ids=str)
 def silent(request: pytest.FixtureRequest, browser: Browser, studies: dict[str, Path]) -> Iterator[Page]:
     """A page at a width with all its figures drawn; it must be silent and ask for nothing."""
     name, width = request.param
@@ -69,6 +72,25 @@ def full(browser: Browser, studies: dict[str, Path]) -> Iterator[Page]:
     page.goto(studies["full"].as_uri())
     yield page
     context.close()
+
+
+def test_the_generations_of_a_population_are_drawn_and_told(
+    browser: Browser, studies: dict[str, Path]
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 20_000})
+    page.goto(studies["population"].as_uri())
+    page.wait_for_function(DRAWN)
+    plot = page.locator("#generations-plot")
+    expect(plot).to_have_attribute("aria-label", re.compile("^Validation top-1 of 24 trials by generation"))
+    points = plot.locator(".scatterlayer .points path")
+    expect(points).to_have_count(24)
+    points.last.hover(force=True)  # the trial that failed, a cross
+    expect(plot.locator(".hoverlayer")).to_contain_text("#9, goes on from #1")
+    expect(plot.locator(".hoverlayer")).to_contain_text("optim.lr = ")
+    expect(page.locator("#generations tbody tr")).to_have_count(3)
+    page.goto(studies["full"].as_uri())
+    expect(page.locator("#generations")).to_have_count(0)
+    page.close()
 
 
 def test_a_category_is_text(browser: Browser, studies: dict[str, Path]) -> None:

@@ -33,7 +33,7 @@ def history(search: Search, tried: Sequence[Tried]) -> go.Figure:
     last = max((one.number for one in search.tried), default=0)
     pad = 0.02 * (last + 1)
     xaxis = {"title": {"text": "trial"}, "zeroline": False, "range": [-pad, last + pad]}
-    fig, seen = _upright(search, xaxis, 360)
+    fig, seen = upright(search, xaxis, 360)
     best: list[tuple[int, float]] = []
     for one in search.complete:
         if not best or (one.value or 0.0) > best[-1][1]:
@@ -82,7 +82,7 @@ def history(search: Search, tried: Sequence[Tried]) -> go.Figure:
 
 def slices(search: Search, tried: Sequence[Tried], dimension: Dimension) -> go.Figure:
     """Validation top-1 against one dimension, of the trials that it exists for."""
-    fig, seen = _upright(search, axis(dimension), 190, title="")
+    fig, seen = upright(search, axis(dimension), 190, title="")
     _dots(fig, search, tried, lambda one: place(dimension, one), seen, whole=False)
     return fig
 
@@ -150,7 +150,7 @@ def pareto(search: Search, tried: Sequence[Tried], objective: int, title: str) -
     known = [value for value in values if value is not None and value > 0]
     wide = bool(known) and max(known) > 10 * min(known) and len(known) == len(values)
     shape = {"type": "log"} if wide else {"rangemode": "tozero"}
-    fig, seen = _upright(search, {"title": {"text": title}, "zeroline": False} | shape, 400)
+    fig, seen = upright(search, {"title": {"text": title}, "zeroline": False} | shape, 400)
     front = [one for one in search.tried if one.number in search.front]
     of_front = sorted((one.values[objective] or 0.0, one.value or 0.0, one.number) for one in front)
     fig.add_scatter(
@@ -168,7 +168,7 @@ def pareto(search: Search, tried: Sequence[Tried], objective: int, title: str) -
     return fig
 
 
-def _upright(
+def upright(
     search: Search, xaxis: dict[str, Any], height: int, title: str = "top-1, val, %"
 ) -> tuple[go.Figure, Window]:
     """A figure with validation top-1 going up, as far as trials that ran to their end come: those that were

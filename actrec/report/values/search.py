@@ -46,12 +46,16 @@ class Tried:
         number: from 0, which is the base.
         params: path → value in the dimensions that exist for it; empty where its settings are not recorded.
         values: of the objectives, the first of them validation top-1; None where there is none.
+        parent: in population based training, the number of the trial that it goes on from.
+        copied: it goes on from a copy of another member, or with other values; else as it was.
     """
 
     number: int
     trial: Trial
     params: Mapping[str, Any]
     values: tuple[float | None, ...]
+    parent: int | None = None
+    copied: bool = False
 
     @property
     def name(self) -> str:
@@ -140,6 +144,7 @@ class Search:
     Attributes:
         asked: how many trials; fewer are planned where the space has no more (``exhausted``).
         confirm: how many of the best are to be confirmed.
+        population: of population based training, the trials of a generation; 0 in other searches.
         known: trials of an earlier study that the sampler was told of.
         winner: the number of the trial that won the confirmation, 0 for the base; None if there is none yet.
         tried: every trial that is known, by number.
@@ -154,6 +159,7 @@ class Search:
     objectives: tuple[str, ...]
     asked: int
     confirm: int
+    population: int
     known: int
     exhausted: bool
     winner: int | None
@@ -181,6 +187,21 @@ class Search:
     def label(self, path: str) -> str:
         """The short name of a dimension."""
         return next(dimension.label for dimension in self.space if dimension.path == path)
+
+    def generation(self, one: Tried) -> int:
+        """Of population based training, that of a trial, counted from 1."""
+        return one.number // self.population + 1
+
+    def way(self) -> tuple[Tried, ...]:
+        """All that the best of the last generation came by, the first generation first. The last is the last
+        in which a trial ran to its end."""
+        by_number = {one.number: one for one in self.tried}
+        best = max(self.complete, key=lambda one: (self.generation(one), one.value or 0.0), default=None)
+        found = []
+        while best is not None:
+            found.append(best)
+            best = by_number.get(best.parent) if best.parent is not None else None
+        return tuple(reversed(found))
 
     def confirmation(self, number: int) -> Confirmed | None:
         """Of a trial that was confirmed."""
