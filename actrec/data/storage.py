@@ -6,15 +6,16 @@ import os
 import platform
 import shutil
 import stat
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import platformdirs
 
 from actrec.errors import DataError
+from actrec.files import ASIDE
 
 MISSING = -1  # the size of a file that is not there
 STALE_S = 24 * 3600.0  # what a killed process left aside is certainly nobody's after a day
@@ -86,8 +87,16 @@ def _not_visible(path: str, error: OSError) -> DataError:
 
 
 def discard_stale(folder: Path, pattern: str) -> None:
-    """Removes what matches ``pattern`` in ``folder`` and is older than a day: killed processes left it."""
-    for path in folder.glob(pattern):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > STALE_S:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Removes what matches ``pattern`` in ``folder`` and is older than a day: killed processes left it.
+
+    By the clock of the file system, which dates a new file as it dated those: the clocks of nodes differ.
+    """
+    left = list(folder.glob(pattern))
+    if not left:
+        return
+    with suppress(OSError), NamedTemporaryFile(dir=folder, prefix=ASIDE) as new:
+        now = os.fstat(new.fileno()).st_mtime
+        for path in left:
+            with suppress(OSError):
+                if now - path.stat().st_mtime > STALE_S:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +19,9 @@ from actrec.data import clipset, synthetic
 from actrec.data.clipset import ClipSet, Video
 from actrec.data.decode import BACKENDS, decode
 from actrec.data.manifest import Manifest
-from actrec.data.storage import MISSING
+from actrec.data.storage import MISSING, STALE_S, discard_stale
 from actrec.errors import DataError, DecodeError
+from actrec.files import ASIDE
 from actrec.spec import ClipSpec
 
 CLIP = ClipSpec(sampling="uniform", num_frames=3, height=12, width=10)
@@ -198,6 +200,20 @@ def test_what_a_killed_fill_left_is_removed_after_a_day(tmp_path: Path) -> None:
     clipset.begin(tmp_path, CLIP, {})
     assert not old.exists()
     assert new.exists()
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_a_day_is_one_by_the_clock_that_dates_files_and_not_by_that_of_a_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    before, just_now = tmp_path / f"{ASIDE}before", tmp_path / f"{ASIDE}just-now"
+    before.write_text("")
+    just_now.write_text("")
+    wrong = just_now.stat().st_mtime + days * STALE_S
+    os.utime(before, times=(0, just_now.stat().st_mtime - 1.5 * STALE_S))
+    monkeypatch.setattr(time, "time", lambda: wrong)
+    discard_stale(tmp_path, f"{ASIDE}*")
+    assert list(tmp_path.iterdir()) == [just_now]
 
 
 def test_random_sampling_stores_draws_for_training_and_the_centre_for_evaluation(
