@@ -93,9 +93,14 @@ def test_what_is_brought_to_the_disk_is_there_at_the_end(
 def test_a_shard_that_cannot_be_brought_to_the_disk_is_missing(tmp_path: Path) -> None:
     filled(tmp_path, (4, 2, 3))
     shards.array_path(tmp_path, 1).unlink()
-    with pytest.raises(DataError, match=r"^cannot write the cache .*: No such file"), shards.syncing() as sync:
-        for number in range(3):
-            sync(tmp_path, number)
+
+    def bring() -> None:
+        with shards.syncing() as sync:
+            for number in range(3):
+                sync(tmp_path, number)
+
+    with pytest.raises(DataError, match=r"^cannot write the cache .*: No such file"):
+        bring()
     assert shards.numbers(tmp_path) == [0, 2]
 
 
