@@ -7,9 +7,10 @@
 The studies are those of ``simulated.py``. In half of them no arm differs from the baseline, in the others
 every second one does, by about three standard errors. Our intervals and verdicts are those of
 ``actrec.stats``, called as a study calls them. Beside them, on the same data, all with Holm's correction:
-arm-by-arm intervals of ours, and the tests of ``standard_tests.py``.
+arm-by-arm intervals of ours, and the tests of ``standard_tests.py``. The kinds of study in which our verdicts
+err most often are then looked at again (``second_look.py``).
 
-Prints one JSON object: ``cells``, the ``summary`` over them, ``seconds`` and the machine.
+Prints one JSON object: ``cells``, ``second_look``, the ``summary`` over them, ``seconds`` and the machine.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from actrec.seeding import numpy_rng
-from actrec.stats.arms import study_effects
 from actrec.stats.multiplicity import holm
 from actrec.stats.paired import Effect, paired_effect
 from benchmarks.least_width import least_width
+from benchmarks.second_look import STUDIES, effects_of, greatest, second_look, table
 from benchmarks.simulated import ACCURACY, Cell, all_cells, pilot, quick_cells, simulate, variances
 from benchmarks.standard_tests import Floats, Told, mixed_model, t_test
 
@@ -61,7 +62,7 @@ def told(effect: Effect) -> Told:
 
 def results(y: Floats, groups: NDArray[np.int64]) -> dict[str, list[Told]]:
     """Method → what it tells of every arm."""
-    ours = study_effects(dict(zip(map(str, range(len(y))), y, strict=True)), "0", groups)
+    ours = effects_of(y, groups)
     alone = [paired_effect(arm, y[0], groups) for arm in y[1:]] if len(ours) > 1 else ours
     differences = y[1:] - y[0]
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
@@ -118,7 +119,7 @@ def run_cell(cell: Cell, studies: int) -> dict[str, Any]:
     }
 
 
-def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(cells: Sequence[dict[str, Any]], looks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Over the cells of at least 20 groups; those that miss 93 to 98.5 %, or 5 %, by more than chance has it.
 
     Of so many cells some lie outside by simulation alone, so a miss has p < 0.001 by a binomial test.
@@ -134,6 +135,10 @@ def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for noisier in sorted({cell["noisier"] for cell in judged} - {""})
         },
         "family_error": {method: max(c[method]["family_error"] for c in alike) for method in METHODS},
+        "second_look": {
+            "family_error": greatest(looks),
+            "family_error_4_times_noisier": greatest(looks, noisier=True),
+        },
         "mean_power": {method: mean_power(alike, method) for method in METHODS},
         "power_where_it_covers": {peer: where_it_covers(alike, peer) for peer in PEERS},
         "width_3_seeds_8_arms": [round(c[OURS]["width"] / c[ALONE]["width"], 3) for c in wide],
@@ -183,9 +188,13 @@ def main() -> None:
     studies = [600 if given.quick else {1: 2000, 4: 800}.get(cell.arms, 500) for cell in cells]
     with ProcessPoolExecutor(given.workers, get_context("spawn")) as executor:
         found = list(executor.map(run_cell, cells, studies))
+        pairs = zip(cells, found, strict=True)
+        seen = {cell: one[OURS]["family_error"] for cell, one in pairs if one["judged"]}
+        looks = second_look(seen, executor, 1000 if given.quick else STUDIES)
     result = {
-        "summary": summary(found),
+        "summary": summary(found, looks),
         "cells": found,
+        "second_look": looks,
         "seconds": round(time.monotonic() - started),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
@@ -220,6 +229,8 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
             low, high = span(own, OURS)
             least = min(cell[OURS]["least"] for cell in own)
             yield f"| {noisier} | {seeds} | {low:.1%} to {high:.1%} | {least:.1%} |"
+    yield ""
+    yield from table(result["second_look"])
     yield ""
     yield from (f"- {miss}" for kind in ("misses", "family_misses") for miss in result["summary"][kind])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy import stats
 
 from benchmarks.calibration import run_cell
 from benchmarks.least_width import least_width
+from benchmarks.second_look import KINDS, NOISIER_KINDS, family_error, greatest, second_look
 from benchmarks.simulated import Cell, simulate
 from benchmarks.standard_tests import mixed_model
 
@@ -46,6 +48,28 @@ def test_coverage(cell: Cell, studies: int) -> None:
     assert stats.binomtest(hits, studies, 0.985, alternative="greater").pvalue > 0.001
     wrong = round(found["ours"]["family_error"] * (studies // 2))
     assert stats.binomtest(wrong, studies // 2, 0.05, alternative="greater").pvalue > 0.001
+
+
+def test_the_second_look_is_at_the_kinds_that_erred_most_and_anew() -> None:
+    alike = [Cell(3, videos, 1, "strong", "weak", 1) for videos in range(20, 20 + KINDS + 2)]
+    unequal = [Cell(3, videos, 1, "strong", "weak", 2, "one") for videos in range(20, 21 + NOISIER_KINDS)]
+    seen = {cell: cell.videos / 1000 for cell in (*alike, *unequal)}
+    with ThreadPoolExecutor(1) as executor:
+        looks = second_look(seen, executor, studies=40)
+    kept = [*reversed(alike[-KINDS:]), *reversed(unequal[-NOISIER_KINDS:])]
+    assert [look["name"] for look in looks] == [str(cell) for cell in kept]
+    assert [look["first"] for look in looks] == [seen[cell] for cell in kept]
+    errors = [look["family_error"] for look in looks]
+    assert errors[0] == family_error(kept[0], 40)
+    assert (greatest(looks), greatest(looks, noisier=True)) == (max(errors[:KINDS]), max(errors[KINDS:]))
+    assert greatest(looks[:KINDS], noisier=True) is None
+
+
+def test_the_second_look_counts_wrong_verdicts() -> None:
+    assert family_error(Cell(1, 40, 1, "strong", "strong", 2), 20) == 0  # one seed: no p, so no verdict
+    studies = 500
+    wrong = round(family_error(Cell(5, 60, 1, "strong", "strong", 1), studies) * studies)
+    assert stats.binomtest(wrong, studies, 0.05).pvalue > 0.001
 
 
 def test_what_people_do_instead_does_not_cover() -> None:
