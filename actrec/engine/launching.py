@@ -74,10 +74,11 @@ class Launch:
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
-        self._supply = Supply(self.display, self.options.out.absolute())
+        self._earlier = read_record(self.options.out)
+        shares = self._earlier.get("sharing", {}).get("prefixes", {})
+        self._supply = Supply(self.display, self.options.out.absolute(), dict(shares))
         self._tried: set[str] = set()
         self._keys: dict[tuple[DataSpec, ClipSpec], ClipKey] = {}
-        self._earlier = read_record(self.options.out)
         self._record: dict[str, Any] = {}
         self._data = data_record(self.study, self.manifest)
         self._storage = Storage(self.options.out, self.study, self.display.say)
@@ -263,6 +264,7 @@ class Launch:
             run_part["sharing"] = {
                 "lines": self._supply.decisions,
                 "prefix_forwards": self._supply.forwards,
+                "prefixes": self._supply.shares,
             }
             if ended:
                 run_part["ended"] = datetime.now(UTC).isoformat(timespec="seconds")

@@ -25,14 +25,17 @@ class Supply:
 
     Attributes:
         folder: the study's.
+        shares: whether each prefix is shared, by the names of the features' folders, as decided in this
+            launch of the study or an earlier one.
         forwards: clips that were sent through shared frozen stages.
-        decisions: what was decided on sharing, a sentence each.
+        decisions: what was decided on sharing in this one, a sentence each.
         streams: clip sets that are streamed, by their folder.
         features: the feature sets that were chosen, by their folders.
     """
 
     display: Display
     folder: Path
+    shares: dict[str, bool] = field(default_factory=dict)
     forwards: int = 0
     decisions: list[str] = field(default_factory=list)
     streams: Mapping[Path, Stream] = field(default_factory=dict)
@@ -105,7 +108,8 @@ class Supply:
             names = ", ".join(dict.fromkeys(one.name for one in found))
             self.display.say(f"note: streamed, {names} are computed anew in every epoch of every trial")
             return
-        chosen, lines = sharing.decide(found, keys)
+        chosen, lines = sharing.decide(found, keys, self.shares)
+        self.shares |= {one.folder.name: one in chosen for one in found}
         for line in lines:
             self.display.say(line)
         self.decisions += lines
@@ -119,10 +123,12 @@ class Supply:
 
     def features_of(self, trial: Trial, key: ClipKey, allocation: Allocation) -> Path | None:
         """The feature set that a trial trains on, if there is one for it."""
-        if not self.features:
+        if not self.shares:
             return None
         device: Literal["cpu", "cuda"] = "cuda" if allocation.gpus_per_worker else "cpu"
         found = self._sharing.find([trial], {trial.trial_id: key}, device)
+        for one in found:  # a search may propose what nobody expected
+            self.shares.setdefault(one.folder.name, False)
         return next((one.folder for one in found if one.folder in self.features), None)
 
     def streamed(self, decoded: int, undecodable: Mapping[str, str]) -> None:

@@ -1,9 +1,9 @@
 """Which trials of a plan share a frozen prefix, and whether that pays.
 
 A prefix is shared if the arithmetic that this saves, over all epochs of all the trials of the plan that have
-it, is worth the start, and if the cache can take its features. The first follows from the plan and its clips
-alone, never from what is left to run, so that every launch of a study decides alike; features that are there
-need no room.
+it, is worth the start, and if the cache can take its features. That is decided once for each prefix of a
+study, whatever rounds and launches come later: the last digits of a trial depend on it, and plans grow, and
+disks fill.
 """
 
 from __future__ import annotations
@@ -103,20 +103,31 @@ def _prefix(spec: TrialSpec, classes: int) -> Prefix | None:
         return None
 
 
-def decide(found: Sequence[Sharing], keys: Mapping[str, ClipKey]) -> tuple[list[Sharing], list[str]]:
-    """Those that pay, and what was decided, a sentence for each prefix; the clips are all there."""
+def decide(
+    found: Sequence[Sharing], keys: Mapping[str, ClipKey], earlier: Mapping[str, bool]
+) -> tuple[list[Sharing], list[str]]:
+    """Those that are shared, and what was decided, a sentence for each prefix; the clips are all there.
+
+    Args:
+        keys: of the trials, by their ids.
+        earlier: what was decided before, by the names of the features' folders; it stands.
+    """
     chosen: list[Sharing] = []
     trials, shared, unshared = Counter[str](), Counter[str](), Counter[str]()
     saving: dict[str, float] = {}  # of those that do not pay, the most
+    left = dict[str, None]()  # unshared as before
     lines: list[str] = []
     room = room_after_eviction(cache_root(), keep=frozenset(one.folder for one in found))
     for one in found:
         rows, lacking = one.rows, max(0, one.size - shards.stored(one.folder))
         forwards = sum(_forwards(trial, keys[trial.trial_id]) for trial in one.trials)
         saved = (forwards - rows) * one.prefix.flop
-        if saved <= START_FLOP:
+        before = earlier.get(one.folder.name)
+        if before is False:
+            left[one.name] = None
+        elif before is None and saved <= START_FLOP:
             saving[one.name] = max(saving.get(one.name, 0.0), saved)
-        elif lacking > room:
+        elif before is None and lacking > room:
             lines.append(
                 f"not shared: {one.name}, whose features take {size_text(lacking)}; "
                 f"{size_text(room)} can be had in {cache_root()}"
@@ -127,6 +138,7 @@ def decide(found: Sequence[Sharing], keys: Mapping[str, ClipKey]) -> tuple[list[
             trials[one.name] += len(one.trials)
             shared[one.name] += rows
             unshared[one.name] += forwards
+    lines += [f"not shared: {name}, as decided when trials first had it" for name in left]
     lines += [
         f"not shared: {name}, which would save at most {saved / 1e12:.2g} TFLOP; to start is worth "
         f"{START_FLOP / 1e12:g}"

@@ -112,6 +112,32 @@ def test_each_clip_passes_once_and_what_is_whole_is_reused(
     }
 
 
+def test_a_plan_that_grows_changes_no_trial(
+    small_study: Callable[..., Study],
+    launch: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    fresh = {"seeds": (0,), "freeze__strategy": "head_only"}
+    # As if it did not pay for one trial, and did for two.
+    monkeypatch.setattr(sharing, "START_FLOP", 1e30)
+    first = launch(small_study(**fresh))
+    assert {row["shared_stages"] for row in trials(first.out).values()} == {0}
+    monkeypatch.setattr(sharing, "START_FLOP", 0.0)
+    grown = launch(small_study(WEIGHTS, **fresh), extend=True)
+    assert grown.outcome.prefix_forwards == 0
+    rows = trials(grown.out)
+    assert {key: row["shared_stages"] for key, row in rows.items()} == {
+        ("baseline", 0): 0,
+        ("loss.class_weights=balanced", 0): 0,
+    }
+    assert "not shared: the first 4 stages of frame_transformer, as decided when" in grown.text
+    # Bit for bit what it is where nothing is ever shared.
+    plain = launch(small_study(WEIGHTS, **fresh), share=False, out=tmp_path / "plain")
+    assert losses(grown.out) == losses(plain.out)
+    assert scores(grown.out) == scores(plain.out)
+
+
 def test_features_take_no_more_actors_than_trials_may_take_workers(
     small_study: Callable[..., Study], manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ def test_what_one_epoch_would_compute_anyway_is_not_shared(
 ) -> None:
     monkeypatch.setattr(sharing, "START_FLOP", 0.0)
     trials, keys = planned(small_study(freeze__strategy="head_only", optim__epochs=1))
-    chosen, lines = sharing.decide(sharing.Finder().find(trials, keys, "cpu"), keys)
+    chosen, lines = sharing.decide(sharing.Finder().find(trials, keys, "cpu"), keys, {})
     assert chosen == []
     name = "the first 4 stages of frame_transformer"
     assert lines == [f"not shared: {name}, which would save at most 0 TFLOP; to start is worth 0"]
@@ -106,7 +106,7 @@ def test_what_saves_less_than_it_takes_to_start_is_not_shared(
 ) -> None:
     trials, keys = planned(small_study(seeds=(0, 1), freeze__strategy="backbone"))  # of 2 epochs
     found = sharing.Finder().find(trials, keys, "cpu")
-    chosen, lines = sharing.decide(found, keys)
+    chosen, lines = sharing.decide(found, keys, {})
     assert chosen == []
     assert len(lines) == 1, "one for both seeds"
     assert lines[0].startswith("not shared: the first 3 stages of frame_transformer, which would save")
@@ -115,9 +115,36 @@ def test_what_saves_less_than_it_takes_to_start_is_not_shared(
     saved = (train + val) * found[0].prefix.flop
     assert saved > 0
     monkeypatch.setattr(sharing, "START_FLOP", saved)
-    assert sharing.decide(found, keys)[0] == []
+    assert sharing.decide(found, keys, {})[0] == []
     monkeypatch.setattr(sharing, "START_FLOP", saved - 1)
-    assert sharing.decide(found, keys)[0] == found
+    assert sharing.decide(found, keys, {})[0] == found
+
+
+def test_what_was_decided_stands_when_the_plan_has_grown(
+    small_study: Callable[..., Study],
+    planned: Callable[[Study], Planned],
+    manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rate = Factor("optim.lr", levels=(1e-2,), baseline=1e-3)
+    few, keys = planned(small_study(freeze__strategy="backbone"))
+    first = sharing.Finder().find(few, keys, "cpu")
+    trials, keys = planned(small_study(rate, seeds=(0, 1), freeze__strategy="backbone"))
+    found = sharing.Finder().find(trials, keys, "cpu")
+    assert found[0].folder == first[0].folder
+    train, val, _ = counts(manifest)
+    monkeypatch.setattr(sharing, "START_FLOP", (train + val) * first[0].prefix.flop)  # of 2 epochs, one
+    assert sharing.decide(first, keys, {})[0] == [], "one trial does not pay"
+    assert sharing.decide(found, keys, {})[0] == found, "two with each prefix do"
+
+    chosen, lines = sharing.decide(found, keys, {first[0].folder.name: False})
+    assert chosen == found[1:], "the further seed, which has a prefix of its own, is decided on now"
+    name = "the first 3 stages of frame_transformer"
+    assert lines[0] == f"not shared: {name}, as decided when trials first had it"
+    assert lines[1].startswith(f"2 trials share {name}")
+    monkeypatch.setattr(sharing, "START_FLOP", 1e30)
+    before = {one.folder.name: True for one in found}
+    assert sharing.decide(first, keys, before)[0] == first
 
 
 def test_the_line_says_what_sharing_saves_and_the_cache_has_the_last_word(
@@ -129,7 +156,7 @@ def test_the_line_says_what_sharing_saves_and_the_cache_has_the_last_word(
     monkeypatch.setattr(sharing, "START_FLOP", 0.0)
     trials, keys = planned(small_study(seeds=(0, 1), freeze__strategy="backbone"))  # of 2 epochs
     found = sharing.Finder().find(trials, keys, "cpu")
-    chosen, lines = sharing.decide(found, keys)
+    chosen, lines = sharing.decide(found, keys, {})
     train, val, test = counts(manifest)
     assert chosen == found
     assert lines == [
@@ -138,16 +165,18 @@ def test_the_line_says_what_sharing_saves_and_the_cache_has_the_last_word(
     ]
     monkeypatch.setenv("ACTREC_CACHE_BUDGET", "1")
     holds = [Hold(found[0].clips)]  # which a launch does too, so that they do not make room
-    chosen, lines = sharing.decide(found, keys)
+    chosen, lines = sharing.decide(found, keys, {})
     assert chosen == []
     assert len(lines) == 2
     assert all("whose features take" in line for line in lines)
-    # What is there already needs no room, even if another study holds it: a later launch decides alike.
+    # What was shared before is shared, or the study ends for want of room: no trial changes quietly.
+    assert sharing.decide(found, keys, {one.folder.name: True for one in found})[0] == found
+    # What is there already needs no room, even if another study holds it.
     for one in found:
         featureset.write(
             one.folder, 0, np.zeros((one.rows, *one.prefix.row_shape), np.float32), np.zeros(one.rows, int)
         )
         holds.append(Hold(one.folder))
-    assert sharing.decide(found, keys)[0] == found
+    assert sharing.decide(found, keys, {})[0] == found
     for hold in holds:
         hold.release()
