@@ -1,11 +1,12 @@
 """How fast clips reach a worker: decoding them once, then reading the clip cache, against the peers.
 
-    python benchmarks/pipeline.py                  # about 3 minutes on 2 cores; --quick: 2
+    python benchmarks/pipeline.py                  # about 4 minutes on 2 cores; --quick: 2
 
 Videos of 320×240 in MPEG-4, made here; clips of 16×112×112, uint8. All figures are clips a second.
 
 - ``fill``: decoding into the clip cache by the engine, over warm workers of Ray Data; ``processes``: as many
-  plain processes as cores that decode the same videos and keep nothing. ``fill_of_processes`` is their ratio.
+  plain processes as cores that decode the same videos and keep nothing. By turns, in 3 rounds:
+  ``fill_of_processes`` is the median ratio of a round, ``fills_of_processes`` has all.
 - ``first_epoch`` and ``later_epochs``: shuffled batches of 32 from the cache to one worker, in memory.
 - ``out_of_core``: the same after the system was told to forget the files' pages (``posix_fadvise``).
   ``out_of_core_from_disk`` is the share of the bytes that the process really fetched from the disk.
@@ -17,6 +18,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
+import statistics
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,7 +31,7 @@ import torch
 
 from actrec.data.clipset import ClipSet, UInt8, Video, decode_video
 from actrec.data.manifest import Manifest
-from actrec.engine.cache import clip_keys, fill
+from actrec.engine.cache import ClipKey, clip_keys, fill
 from actrec.engine.cluster import connect
 from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec, TrialSpec
@@ -39,6 +42,7 @@ from benchmarks.peers import Videos, loader
 
 WIDTH, HEIGHT, FRAMES, FPS = 320, 240, 40, 25
 DISTINCT = 24  # videos that are encoded; the others are links to them under other names
+ROUNDS = 3
 WARM_UP = 8 * CORES  # videos that start the workers, before anything is timed
 CLIP = ClipSpec(sampling="uniform", num_frames=16, height=112, width=112)
 BATCH = 32
@@ -97,15 +101,25 @@ def sizes(batches: Iterable[Batch]) -> Iterator[int]:
     return (len(batch) for batch in batches)
 
 
-def filling(manifest: Manifest, cache: Path) -> tuple[float, Path]:
-    """Clips a second into the cache, and the folder of the clips. Other clips warm the workers first."""
-    keys = [
-        clip_keys(manifest, [TrialSpec(clip=clip)], cache)[0]
-        for clip in (ClipSpec(sampling="middle", height=16, width=16), CLIP)
-    ]
+def key_of(manifest: Manifest, cache: Path, clip: ClipSpec = CLIP) -> ClipKey:
+    """Where the clips of a manifest lie in a cache."""
+    return clip_keys(manifest, [TrialSpec(clip=clip)], cache)[0]
+
+
+def filling(manifest: Manifest, folder: Path) -> tuple[list[float], list[float], ClipKey]:
+    """Clips a second of each round, into a cache of its own and of plain processes; the key of the last
+    cache, which stays. Other clips warm the workers first."""
+    # Else Ray's workers yield to whatever runs beside them, which plain processes do not.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    fills, plain, keys = [], [], [key_of(manifest, folder / str(number)) for number in range(ROUNDS)]
     with connect("local", num_cpus=CORES):
-        fill(keys[:1])
-        return rate(fill([key]).decoded for key in keys[1:]), keys[1].folder
+        fill([key_of(manifest, folder / "warm-up", ClipSpec(sampling="middle", height=16, width=16))])
+        for key in keys:
+            fills.append(rate(fill([each]).decoded for each in [key]))
+            plain.append(processes(list(key.videos)))
+            if key is not keys[-1]:
+                shutil.rmtree(key.folder)
+    return fills, plain, keys[-1]
 
 
 def decode_some(videos: list[Video]) -> int:
@@ -171,25 +185,25 @@ def memory(clips: ClipSet) -> float:
 def measure(folder: Path, count: int) -> dict[str, Any]:
     """All figures."""
     manifest = make_videos(folder / "videos", count)
-    filled, cache = filling(manifest, folder / "cache")
-    clips = ClipSet.open(cache)
+    fills, plain, key = filling(manifest, folder / "caches")
+    clips = ClipSet.open(key.folder)
     first, *later = (rate(sizes(CachedFeed(clips).train(0, epoch, BATCH))) for epoch in range(4))
     remembered = memory(clips)
     del clips
-    cold, share = out_of_core(cache)
-    videos = list(clip_keys(manifest, [TrialSpec(clip=CLIP)], folder / "cache")[0].videos)
-    plain = processes(videos)
+    cold, share = out_of_core(key.folder)
+    ratios = [filled / alone for filled, alone in zip(fills, plain, strict=True)]
     return {
         "videos": count,
-        "set_mb": sum(path.stat().st_size for path in cache.glob("*.npy")) / 1e6,
-        "fill": filled,
-        "processes": plain,
-        "fill_of_processes": filled / plain,
+        "set_mb": sum(path.stat().st_size for path in key.folder.glob("*.npy")) / 1e6,
+        "fill": statistics.median(fills),
+        "processes": statistics.median(plain),
+        "fill_of_processes": statistics.median(ratios),
+        "fills_of_processes": ratios,
         "first_epoch": first,
         "later_epochs": sum(later) / len(later),
         "out_of_core": cold,
         "out_of_core_from_disk": share,
-        "dataloader": dataloader(videos),
+        "dataloader": dataloader(list(key.videos)),
         "memory": remembered,
     }
 
