@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtridf, stdtrit
+from scipy.special import chdtri, stdtr, stdtridf, stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -179,23 +179,27 @@ def spread(parts: Parts) -> tuple[float, float]:
     seeds as a rule, and the rest. Its degrees of freedom are those with which Student's quantile is the
     weighted mean of the two parts' own,
 
-        t(df) = w t(few) + (1 − w) t(many),    w = part / variance · min(part / interaction, 1)².
+        t(df) = w t(few) + (1 − w) t(many),    w = part / variance · min(part / (m interaction), 1)⁴,
 
-    Satterthwaite's formula, from estimates of the parts, fails here: three seeds that agree by chance give
-    a small variance and at once the many degrees of freedom of the videos. With these weights errors hardly
-    exceed their level, whatever the true parts are. A part below the interaction, which it contains, tells
-    nothing, so its weight vanishes: quadratically, as it does in Satterthwaite's formula.
+    where m is the median of χ²(few) / few. Satterthwaite's formula, from estimates of the parts, fails here:
+    three seeds that agree by chance give a small variance and at once the many degrees of freedom of the
+    videos. With these weights errors of 5 % do not become more than 5.1 %, whatever the true parts are. The
+    part contains the interaction. If it were nothing else, half of its estimates would be below m times that:
+    such a one tells nothing of the part, and its weight vanishes.
 
     Source: Cochran & Cox, "Experimental Designs" (1950), section 4.14, of the variance of a difference that
     is the sum of two; Cochran, "Approximate significance levels of the Behrens-Fisher test", Biometrics 20
-    (1964). The square is ours; ``tests/stats/test_paired.py`` integrates the coverage it gives.
+    (1964). The last factor is ours; ``tests/stats/test_paired.py`` integrates the coverage it gives.
     """
     seeds, groups, interaction = parts.seeds, parts.groups, parts.interaction
     variance = max(seeds + groups - interaction, seeds, groups)
     if math.isnan(seeds + groups) or variance <= 0:
         return math.nan, 0.0
     (few, part), (many, _) = sorted([(parts.seeds_df, seeds), (parts.groups_df, groups)])
-    weight = part / variance * (min(part / interaction, 1.0) ** 2 if interaction > 0 else 1.0)
+    weight = part / variance
+    if interaction > 0:
+        median = float(chdtri(few, 0.5)) / few
+        weight *= min(part / (median * interaction), 1.0) ** 4
     if weight == 1:
         return variance, few
     mean = weight * quantile(few, QUANTILE) + (1 - weight) * quantile(many, QUANTILE)
