@@ -1,6 +1,6 @@
 """How often intervals hold the truth and verdicts err, in simulated studies where the truth is known.
 
-    python benchmarks/calibration.py               # all cells, 5 to 8 minutes on one core
+    python benchmarks/calibration.py               # all cells, about 20 minutes on 2 cores
     python benchmarks/calibration.py --quick       # a few cells, half a minute
     python benchmarks/calibration.py --markdown    # the tables of docs/statistics.md and RESULTS.md too
 
