@@ -9,7 +9,7 @@ first. Then the same command is started again and again until it says that it is
 chooses when to kill what: the driver (-9, Ctrl-C, SIGTERM), the actor of a trial, a worker of a group, the
 raylet, which is a node of the cluster. Whenever the driver is down, some of what it left on the disk is
 damaged: a checkpoint, a trial's part file or Optuna's journal cut in half, a half-written part left aside.
-A gate keeps the sweep from outrunning a kill that is due: it goes on by at most four trials meanwhile.
+A gate keeps the sweep from outrunning a kill that is due: it goes on by at most three trials meanwhile.
 
 Prints one JSON object, and exits with 0 only if, in every run, the same trials are there, each once, all of
 their columns but times and host, all epochs, all predictions and Optuna's storage are the same to the last
@@ -37,7 +37,7 @@ from actrec.engine.search import STORAGE
 from actrec.files import ASIDE
 from actrec.results.ledger import Ledger
 from actrec.seeding import numpy_rng
-from benchmarks.chaos_study import compare, drive
+from benchmarks.chaos_study import SIDE_BY_SIDE, compare, drive
 from benchmarks.common import emit, parser, scratch
 from benchmarks.driven import Home, wait
 from benchmarks.gate import Gate
@@ -48,7 +48,7 @@ TITLES = {"actor": "ray::ResourceTrainable", "worker": "ray::RayTrainWorker", "r
 SIGNALS = {"driver": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
 HANGS_S = 300.0  # without a further trial
 LEFT_S = 60.0
-AHEAD = 2  # trials that end while a kill is due; as many again may be in their last epoch then
+AHEAD = 2  # trials that may end while a kill is due, and one that was in its last epoch then
 # What must be 0.
 WRONG = (
     *("lost", "added", "duplicated", "differing", "storage_differing"),
@@ -84,7 +84,7 @@ def kills(seed: int, workers: int, trials: int) -> list[Kill]:
     rng = numpy_rng(seed, "chaos")
     kinds = ["driver", "interrupt", "terminate", "actor", "raylet", *(["worker"] if workers > 1 else [])]
     drawn = [*kinds, *rng.choice(kinds, KILLS - len(kinds))]
-    last = trials - 2 * AHEAD
+    last = trials - AHEAD - SIDE_BY_SIDE
     after = [0, *sorted(rng.choice(np.arange(1, last), KILLS - 1, replace=False).tolist())]
     order = rng.permutation(drawn).tolist()
     # The first within the start, however long that takes; the others in a trial, between two, or at the gate.

@@ -22,6 +22,7 @@ from actrec.study.dimensions import Categorical, Float, Int, When
 from actrec.study.factors import Factor, Study
 from actrec.study.search import Search
 
+SIDE_BY_SIDE = 2  # trials, on a large machine too
 DIFFER = ("started", "ended", "seconds", "joules", "host")  # may differ between two runs of a trial
 ORDER = {"trials": (), "epochs": ("epoch", "split", "metric"), "predictions": ("video_id",)}
 BASE = TrialSpec(
@@ -67,7 +68,9 @@ def drive(kind: str, workers: str, data: str, out: str) -> int:
     manifest = load_manifest(data)
     study = with_data(STUDIES[kind], data, manifest)
     # A checkpoint after every epoch, or trials of a second would never leave one to go on from.
-    options = RunOptions(out=Path(out), workers=int(workers), address="local", checkpoint_s=0.0)
+    options = RunOptions(
+        out=Path(out), workers=int(workers), address="local", checkpoint_s=0.0, max_concurrent=SIDE_BY_SIDE
+    )
     try:
         with Display() as display:
             return run_study(study, manifest, options, display).missing

@@ -7,10 +7,11 @@ nothing else about them changes.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,10 @@ class Gate:
         return {"RAY_RUNTIME_ENV_HOOK": f"{__name__}.hook", FILE: str(self.file)}
 
     def close(self, out: Path, ended: int) -> None:
-        """No epoch begins once ``ended`` trials of the study in ``out`` have a row."""
+        """No epoch begins once ``ended`` trials of the study in ``out`` have a row.
+
+        Trials that are in their last epoch then still end: at most as many as run side by side, less one.
+        """
         with replacing(self.file, durable=False) as aside:
             aside.write_text(json.dumps([str(out), ended]))
 
@@ -55,11 +59,7 @@ class Gate:
 def hook(runtime_env: dict[str, Any] | None) -> dict[str, Any]:
     """The driver's runtime environment with the gate in it."""
     gate = Gate(Path(os.environ[FILE]))
-    return {**(runtime_env or {}), "worker_process_setup_hook": installer(gate)}
-
-
-def installer(gate: Gate) -> Callable[[], None]:
-    return lambda: install(gate)
+    return {**(runtime_env or {}), "worker_process_setup_hook": functools.partial(install, gate)}
 
 
 def install(gate: Gate) -> None:

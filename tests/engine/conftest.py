@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -22,7 +21,7 @@ from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec, override
 from actrec.study.factors import Factor, Study
 from benchmarks.gate import Gate
 from tests.engine.disk import Disk, mount, unmount
-from tests.engine.swept import SCRIPT, Start
+from tests.engine.swept import Start, sweep
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +102,7 @@ def start(manifest_path: Path, gate: Gate, tmp_path: Path) -> Iterator[Start]:
     running: list[subprocess.Popen[str]] = []
 
     def go(out: Path, *more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, str(SCRIPT), "--data", str(manifest_path), "--out", str(out), *more]
+        command = sweep(manifest_path, out, *more)
         environment = os.environ | gate.environment() | {"ACTREC_CACHE": str(tmp_path / "cache")}
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         running.append(process)
@@ -121,7 +120,7 @@ def start(manifest_path: Path, gate: Gate, tmp_path: Path) -> Iterator[Start]:
 def whole(manifest_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of that sweep where nothing disturbed it."""
     folder = tmp_path_factory.mktemp("whole")
-    command = [sys.executable, str(SCRIPT), "--data", str(manifest_path), "--out", str(folder / "out")]
+    command = sweep(manifest_path, folder / "out")
     environment = os.environ | {"ACTREC_CACHE": str(folder / "cache")}
     subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
     return folder / "out"

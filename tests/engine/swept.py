@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,16 @@ from typing import Any
 
 from actrec.results.ledger import Ledger
 
-SCRIPT = Path(__file__).with_name("sweep.py")
 TRIALS = 9
 TIMES = ("started", "ended", "seconds", "joules", "host")  # may differ between two runs of a trial
 Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def sweep(manifest: Path, out: Path, *more: str) -> list[str]:
+    """The command of that sweep. Two trials side by side, on a large machine too: see ``Gate.close``."""
+    script = str(Path(__file__).with_name("sweep.py"))
+    common = ("--data", str(manifest), "--out", str(out), "--max-concurrent", "2")
+    return [sys.executable, script, *common, *more]
 
 
 def wait_for(what: str, found: Callable[[], Any], limit_s: float = 240.0) -> Any:
