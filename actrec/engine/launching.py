@@ -14,7 +14,7 @@ from actrec.engine import cache, embeddings, sample, thumbnails, verdicts
 from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster, check_shared
 from actrec.engine.conditions import Conditions, check_alike, check_modes
-from actrec.engine.ended import ended
+from actrec.engine.ended_rows import ended_rows
 from actrec.engine.folder import read_record
 from actrec.engine.messages import RunEpoch
 from actrec.engine.options import RunOptions
@@ -85,12 +85,12 @@ class Launch:
 
     def pending(self) -> list[Trial]:
         """What the plan has still to run, now that some trials have ended."""
-        rows = self._ended()
+        rows = self._ended_rows()
         self._now = rounds.current(self.study, rows, look(self.study, self.ledger))
         if not self.options.only:
             return list(self._now.pending)
-        over = {row["trial_id"] for row in rows if not row["again"]}
-        return [t for t in wanted_of(self._now.trials, self.options.only) if t.trial_id not in over]
+        ended = {row["trial_id"] for row in rows if not row["again"]}
+        return [t for t in wanted_of(self._now.trials, self.options.only) if t.trial_id not in ended]
 
     def run(self, cluster: Cluster, pending: list[Trial]) -> None:
         """Runs round after round until nothing is pending."""
@@ -137,9 +137,9 @@ class Launch:
             all_tested=bool(self.study.cv),
         )
 
-    def _ended(self) -> list[dict[str, Any]]:
+    def _ended_rows(self) -> list[dict[str, Any]]:
         """The rows of the trials that ended; ``again`` tells of those that are to run once more."""
-        rows = ended(self.study, self.ledger)
+        rows = ended_rows(self.study, self.ledger)
         for row in rows:
             retried = self.options.retry_failed and row["trial_id"] not in self._tried
             row["again"] = row["status"] == FAILED and retried

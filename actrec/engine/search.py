@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from actrec.engine.ended import with_history
+from actrec.engine.ended_rows import with_history
 from actrec.engine.station import KEPT
 from actrec.files import discard
 from actrec.study.factors import Study

@@ -12,7 +12,7 @@ from actrec.study.proposals import SEARCH
 from actrec.study.search import OBJECTIVES
 
 
-def ended(study: Study, ledger: Ledger) -> list[dict[str, Any]]:
+def ended_rows(study: Study, ledger: Ledger) -> list[dict[str, Any]]:
     """The rows of the trials in a ledger, with what :func:`actrec.study.rounds.current` needs of them."""
     wanted = {"trial_id", "status", "val_top1", f"val_{study.metric}"}
     if study.search is not None:
