@@ -19,7 +19,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -38,7 +38,8 @@ from actrec.results.ledger import LEDGER_TABLES, Ledger
 from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
 from actrec.study.factors import Factor, Study
-from actrec.study.plan import Trial, plan
+from actrec.study.plan import Trial
+from actrec.study.rounds import current
 from benchmarks.common import emit, parser, scratch
 
 EPOCHS, TEST_VIDEOS, CLASSES = 15, 120, 10
@@ -116,7 +117,7 @@ def timed(call: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - start, found
 
 
-def append_all(ledger: Ledger, trials: list[Trial]) -> float:
+def append_all(ledger: Ledger, trials: Sequence[Trial]) -> float:
     """Seconds that the appends took, the making of their rows not counted."""
     seconds = 0.0
     for number, trial in enumerate(trials):
@@ -140,7 +141,7 @@ def measure(seeds: int, folder: Path) -> Iterator[tuple[str, Any]]:
     path = synthetic.build(folder / "videos", videos=48, size=32, frames=(6, 10))
     manifest = Manifest.read(path)
     made = with_data(study(seeds), str(path), manifest)
-    seconds, trials = timed(lambda: plan(made))
+    seconds, trials = timed(lambda: current(made, ()).trials)
     yield from {"trials": len(trials), "arms": len(made.arms), "plan_s": seconds}.items()
 
     out = folder / "out"

@@ -70,52 +70,56 @@ class Cost:
     clips_trained: int
 
 
-def plan(
-    study: Study,
-    arms: Sequence[Arm] | None = None,
-    seeds: Sequence[int] | None = None,
-    *,
-    strict: bool = True,
-) -> list[Trial]:
+def plan(study: Study, arms: Sequence[Arm] | None = None, seeds: Sequence[int] | None = None) -> list[Trial]:
     """Every trial of a study, each once, with the arms of the first seed first.
 
-    Seeds and folds come outermost so that a sweep that is cut short has its arms balanced.
+    Seeds and folds come outermost so that a sweep that is cut short has its arms balanced. An arm that is the
+    same trial as one before it, once the model's defaults are filled in, has none of its own.
 
     Args:
         arms, seeds: stand for the study's own where given: later rounds have others
             (:mod:`actrec.study.rounds`).
-        strict: an arm whose trials cannot be built is an error. Where nobody wrote the arms down, as around
-            the winner of a search, it is left to fail by itself, in rows that say why.
 
     Raises:
-        SpecError, ModelError: on a model that is not in the zoo, an option that an arm's model lacks, or a
-            model that cannot be built or frozen as asked; names the arm.
-        StudyError: if two arms become the same trial once the model's defaults are filled in, or if it is a
-            cross-validation of data that is not known yet.
+        StudyError: if it is a cross-validation of data that is not known yet.
     """
     if study.cv and study.folds == 1:
         raise StudyError(f"cv={study.cv!r}: the study has no data yet, so its folds are not known")
     trials: dict[str, Trial] = {}
-    chosen = study.arms if arms is None else arms
-    wholes = [(arm, filled(override(study.base, arm.overrides))) for arm in chosen]
+    wholes = [(arm, _whole(study, arm)) for arm in (study.arms if arms is None else arms)]
     for seed in study.seeds if seeds is None else seeds:
         for fold in range(study.folds):
             place = {"data.cv": study.cv, "data.fold": fold} if study.cv else {}
             for arm, whole in wholes:
                 spec = override(whole, {"seed": seed, **place})
                 key = trial_id(spec)
-                if key in trials:
-                    raise StudyError(
-                        f"arms {trials[key].arm!r} and {arm.name!r} are the same trial "
-                        f"(with the defaults of model {spec.model.name!r} filled in); remove one"
-                    )
-                trials[key] = Trial(key, arm.name, arm.factor, arm.level, seed, spec)
-    for trial in trials.values() if strict else ():
-        try:
-            rehearse(trial.spec.model, trial.spec.freeze, *_shape(trial.spec))
-        except (ModelError, SpecError) as error:
-            raise type(error)(f"arm {trial.arm!r}: {error}") from None
+                trials.setdefault(key, Trial(key, arm.name, arm.factor, arm.level, seed, spec))
     return list(trials.values())
+
+
+def check_arms(study: Study) -> None:
+    """Refuses arms of a study that no trial could run, or that are one: somebody wrote them down.
+
+    Arms that nobody wrote, as in later rounds, are left to fail by themselves, in rows that say why.
+
+    Raises:
+        SpecError, ModelError: on a model that is not in the zoo, an option that an arm's model lacks, or a
+            model that cannot be built or frozen as asked; names the arm.
+        StudyError: if two arms become the same trial once the model's defaults are filled in.
+    """
+    names: dict[str, str] = {}
+    for arm in study.arms:
+        spec = _whole(study, arm)
+        same = names.setdefault(trial_id(spec), arm.name)
+        if same != arm.name:
+            raise StudyError(
+                f"arms {same!r} and {arm.name!r} are the same trial "
+                f"(with the defaults of model {spec.model.name!r} filled in); remove one"
+            )
+        try:
+            rehearse(spec.model, spec.freeze, *_shape(spec))
+        except (ModelError, SpecError) as error:
+            raise type(error)(f"arm {arm.name!r}: {error}") from None
 
 
 @cache
@@ -141,6 +145,11 @@ def _shape(spec: TrialSpec) -> tuple[int, int, int]:
     frames = 1 if spec.clip.sampling == "middle" else spec.clip.num_frames
     size = spec.augment.size
     return frames, size or spec.clip.height, size or spec.clip.width
+
+
+def _whole(study: Study, arm: Arm) -> TrialSpec:
+    """What the trials of an arm have in common."""
+    return filled(override(study.base, arm.overrides))
 
 
 def filled(spec: TrialSpec) -> TrialSpec:

@@ -25,7 +25,7 @@ from actrec.results.schema import OK
 from actrec.study.designs import REFERENCE, Arm
 from actrec.study.factors import Study
 from actrec.study.greedy import ADAPTIVE, Grown
-from actrec.study.plan import Trial, plan
+from actrec.study.plan import Trial, check_arms, plan
 from actrec.study.proposals import SEARCH, Proposals
 from actrec.study.race import raced, schedule
 from actrec.study.stages import ABLATE, CONFIRM, Progress, ablation, candidates, confirmation, winner
@@ -80,13 +80,16 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
         look: says which arms are open; without it there is no race.
 
     Raises:
-        SpecError, StudyError, ModelError: as :func:`~actrec.study.plan.plan`.
+        SpecError, StudyError, ModelError: as :func:`~actrec.study.plan.plan`, and, without a search,
+            :func:`~actrec.study.plan.check_arms`. Arms that nobody wrote, those of later rounds or around
+            the winner of a search, raise nothing: where one cannot be built, its trials fail.
     """
     found = list(finished)
     rows = {str(row["trial_id"]): row for row in found if not row.get("again")}
     if study.search is not None:
         return _searched(study, Proposals(study, found), rows, look)
-    return _ablated(study, rows, look, tuple(study.arms))
+    check_arms(study)
+    return _ablated(study, rows, look, study.arms)
 
 
 def _searched(study: Study, proposals: Proposals, rows: Mapping[str, Row], look: Look | None) -> Round:
@@ -107,7 +110,7 @@ def _searched(study: Study, proposals: Proposals, rows: Mapping[str, Row], look:
     if not progress.winner:  # the base is the best, or nothing ended well: there is nothing to take apart
         return Round((), (*found, *again), (), (), 1, progress, proposals)
     around, arms = ablation(study, found[progress.winner].spec, found[0].spec)
-    last = _ablated(around, rows, look, tuple(arms), strict=False)
+    last = _ablated(around, rows, look, arms)
     staged = {trial.trial_id: dataclasses.replace(trial, stage=ABLATE) for trial in last.trials}
     return dataclasses.replace(
         last,
@@ -118,26 +121,23 @@ def _searched(study: Study, proposals: Proposals, rows: Mapping[str, Row], look:
     )
 
 
-def _ablated(
-    study: Study, rows: Mapping[str, Row], look: Look | None, first: Sequence[Arm], *, strict: bool = True
-) -> Round:
-    """The round of a study whose arms begin with ``first``; ``strict`` as of
-    :func:`~actrec.study.plan.plan`."""
-    arms, path = list(first), [REFERENCE]
-    trials = plan(study, arms, strict=strict)
-    asked = {arm.name for arm in arms}
-    while study.design in ADAPTIVE and _ended(trials, rows):
-        grown = _grow(study, trials, rows, asked)
-        path = [arm.name for arm in grown.path]
-        new = [arm for arm in grown.arms if arm.name not in asked]
-        if not new:
-            break
+def _ablated(study: Study, rows: Mapping[str, Row], look: Look | None, first: Sequence[Arm]) -> Round:
+    """The round of a study whose arms begin with ``first``."""
+    arms: list[Arm] = []
+    trials: list[Trial] = []
+    path, asked, new = [REFERENCE], set[str](), list(first)
+    while new:
         asked |= {arm.name for arm in new}
         # With the defaults of another model filled in, a change may be none: those trials have an arm.
         there = {trial.trial_id for trial in trials}
         further = [trial for trial in plan(study, new) if trial.trial_id not in there]
         arms += [arm for arm in new if any(trial.arm == arm.name for trial in further)]
         trials += further
+        if study.design not in ADAPTIVE or not _ended(trials, rows):
+            break
+        grown = _grow(study, trials, rows, asked)
+        path = [arm.name for arm in grown.path]
+        new = [arm for arm in grown.arms if arm.name not in asked]
 
     sizes = schedule(len(study.seeds), study.max_seeds)
     seeds = [*study.seeds, *range(max(study.seeds) + 1, max(study.seeds) + 1 + sizes[-1] - sizes[0])]
@@ -150,7 +150,7 @@ def _ablated(
             break
         for number in range(sizes[0], sizes[-1]):
             behind = [arm for arm in arms if has[arm.name] <= number < wants[arm.name]]
-            trials += plan(study, behind, [seeds[number]], strict=strict)
+            trials += plan(study, behind, [seeds[number]])
         has = wants
     return Round(
         arms=tuple(arms),

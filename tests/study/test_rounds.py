@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from actrec.errors import StudyError
+from actrec.errors import ModelError, StudyError
+from actrec.models.zoo import ZOO
 from actrec.spec import TrialSpec, override
 from actrec.study.designs import PLACEBO, REFERENCE, Arm
 from actrec.study.factors import Factor, Study
@@ -110,6 +111,48 @@ def test_a_change_that_is_none_for_the_best_model_is_not_tried() -> None:
     ]
     assert len({trial.trial_id for trial in now.trials}) == len(now.trials)
     assert now.path == (REFERENCE, "model.name=cnn_lstm_3")
+
+
+@pytest.mark.parametrize("design", ["greedy_forward", "greedy_path"])
+def test_an_arm_of_a_later_round_that_cannot_be_built_fails_alone_and_is_not_chosen(design: str) -> None:
+    """8 heads do not divide a width of 36. Nobody wrote both down, and each alone can be built."""
+    base = override(BASE, {"model.name": "frame_transformer", "model.width": 24, "model.attention_heads": 4})
+    width = Factor("model.width", levels=(36,), baseline=24)
+    heads = Factor("model.attention_heads", levels=(8,), baseline=4)
+    made = study(design=design, base=base, factors=(width, heads, AUGMENT), seeds=(0,))
+    rows: list[Row] = []
+    while pending := (now := current(made, rows)).pending:
+        for trial in pending:
+            model = trial.spec.model
+            bad = (model.width, model.attention_heads) == (36, 8)
+            rows.append(row(trial, None, "failed") if bad else row(trial, score(trial) + (model.width == 36)))
+    wide, flip = "model.width=36", "augment=hflip"
+    assert now.path == (REFERENCE, wide, f"{flip} × {wide}")
+    failed = {r["trial_id"] for r in rows if r["status"] == "failed"}
+    both = f"model.attention_heads=8 × {wide}"
+    assert [trial.arm for trial in now.trials if trial.trial_id in failed] == [
+        both,
+        f"{flip} × {both}",
+    ]
+    with pytest.raises(ModelError, match=r"arm 'model.attention_heads=8 × model.width=36': .*divide"):
+        current(study(design="factorial", base=base, factors=(width, heads)), [])
+
+
+def test_arms_of_a_later_round_that_are_one_trial_have_one_arm() -> None:
+    """cnn_lstm_3 has a dropout of 0.3 by default, cnn_lstm_1 has none."""
+    assert [ZOO[f"cnn_lstm_{number}"].options["dropout"] for number in (1, 3)] == [0.0, 0.3]
+    model = Factor("model.name", levels=("cnn_lstm_3",), baseline="cnn_lstm_1")
+    dropout = Factor("model.dropout", levels=(None, 0.3), baseline=0.1)
+    made = study(design="greedy_forward", factors=(model, dropout), seeds=(0,), placebo=False)
+    rows: list[Row] = []
+    while pending := (now := current(made, rows)).pending:
+        rows += [row(trial, 0.9 if trial.spec.model.name == "cnn_lstm_3" else 0.5) for trial in pending]
+    alone = ["model.name=cnn_lstm_3", "model.dropout=None", "model.dropout=0.3"]
+    assert [arm.name for arm in now.arms] == [
+        REFERENCE,
+        *alone,
+        "model.dropout=None × model.name=cnn_lstm_3",
+    ]
 
 
 def test_what_validation_does_not_measure_selects_nothing() -> None:
