@@ -106,7 +106,13 @@ class Launch:
             self._round(cluster, pending)
 
     def conclude(self) -> Outcome:
-        """Folds the ledger, and writes effects, provenance and what the report shows of the videos."""
+        """Folds the ledger, and writes effects, provenance and what the report shows of the videos.
+
+        Raises:
+            LedgerError: if another has claimed the folder, of which nothing is touched then; or if results
+                cannot be read or written.
+        """
+        self.ledger.check_owner()
         if self._now.growing is not None:  # it was stopped in the middle
             self._now = dataclasses.replace(self._now, trials=tuple(self._now.growing.trials))
         if self._now.proposals is not None:
@@ -114,13 +120,18 @@ class Launch:
             forget(self.options.out, self._now.proposals)
         trials = self._now.trials
         self._draw()
-        self._supply.release()
         self.ledger.compact()
         rows = verdicts.write(self.options.out, self.study, self._now, self.ledger)
         self._write_record(ended=True)
         ok, pruned = (sum(row["status"] == status for row in rows) for status in (OK, PRUNED))
         failed = len(rows) - ok - pruned
         return Outcome(len(trials), ok, failed, self._supply.filled, self._supply.forwards, pruned)
+
+    def close(self) -> None:
+        """Lets go of what trials read. The samples in a folder that was lost are the new owner's."""
+        self._supply.release()
+        if self.ledger.is_mine():
+            sample.drop(self.options.out)
 
     def _draw(self) -> None:
         """Writes what the report shows of the videos. A machine that cannot read them can still conclude."""
@@ -152,6 +163,7 @@ class Launch:
 
     def _round(self, cluster: Cluster, pending: Sequence[Trial]) -> None:
         """Decodes what is missing, computes what is shared, then trains every pending trial."""
+        self.ledger.check_owner()
         growing = self._growing
         keys = [self._key(trial) for trial in (representatives(self.study) if growing else pending)]
         feed = self._feed(keys)
@@ -253,6 +265,7 @@ class Launch:
 
     def _write_record(self, *, ended: bool = False) -> None:
         """Writes study.json, with this launch in it if anything runs."""
+        self.ledger.check_owner()
         now = self._now
         if now.growing is not None:
             now = dataclasses.replace(now, trials=tuple(now.growing.trials))

@@ -56,7 +56,6 @@ class Supply:
         for hold in self._holds:
             hold.release()
         self._holds.clear()
-        sample.drop(self.folder)
 
     def decode(self, keys: Sequence[ClipKey], feed: Feed) -> None:
         """Fills the clip cache; of a stream, only a sample is decoded.

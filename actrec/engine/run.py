@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import closing
 
 import ray
 from ray.tune.error import TuneError
@@ -94,12 +95,16 @@ def _run_claimed(
     ledger.compact()  # what a killed launch left in parts: from here on everybody reads one file a table
     for problem in ledger.problems:
         display.say(f"note: {problem}")
-    launch = Launch(study, manifest, options, display, ledger, token)
-    pending = launch.pending()
-    if not pending:
+    with closing(Launch(study, manifest, options, display, ledger, token)) as launch:
+        pending = launch.pending()
+        if pending:
+            return _run_pending(launch, pending, options)
         display.say("all trials are done already: nothing to decode, nothing to train")
         return launch.conclude()
 
+
+def _run_pending(launch: Launch, pending: list[Trial], options: RunOptions) -> Outcome:
+    """Runs what is missing on a cluster, and concludes however that ends."""
     failure: ActrecError | KeyboardInterrupt | None = None
     try:
         with connect(options.address) as cluster:

@@ -105,18 +105,18 @@ class Sweep:
 
         feeder = Feeder(growing.proposals, config, self.allocation.concurrent) if growing else None
         commands = {} if growing else {trial.trial_id: command(trial) for trial in trials}
-        with self._scratch() as scratch, interrupts():
+        with scratch(self.ledger) as folder, interrupts():
             settings = Settings(
-                self.study, commands, station, self.allocation, scratch, registry, streams, self.setup
+                self.study, commands, station, self.allocation, folder, registry, streams, self.setup
             )
             trackers = callbacks(self.options.track, self.study, self.folder, by_id, self.display.say)
             # Trackers first: the recorder takes results out.
-            self._tuner(settings, feeder or list(by_id), [*trackers, recorder], scratch).fit()
+            self._tuner(settings, feeder or list(by_id), [*trackers, recorder], folder).fit()
         recorder.check()
         return recorder
 
     def _tuner(
-        self, settings: Settings, source: Feeder | list[str], told: list[tune.Callback], scratch: Path
+        self, settings: Settings, source: Feeder | list[str], told: list[tune.Callback], storage: Path
     ) -> tune.Tuner:
         """Of the trials of a search, or of those with the given ids; ``told`` ends with the recorder."""
         recorder = told[-1]
@@ -144,27 +144,13 @@ class Sweep:
             ),
             run_config=tune.RunConfig(
                 name=self.study,
-                storage_path=str(scratch),
+                storage_path=str(storage),
                 callbacks=told,
                 stop=StopOnProblem(recorder),
                 failure_config=tune.FailureConfig(max_failures=self.options.max_failures),
                 verbose=0,
             ),
         )
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A folder for Ray: Ray Train insists on a place that all nodes see, as the study's folder is."""
-        scratch = self.folder / SCRATCH
-        shutil.rmtree(scratch, ignore_errors=True)
-        try:
-            scratch.mkdir()
-        except OSError as error:
-            raise LedgerError(f"cannot write to {self.folder}: {error.strerror or error}") from error
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 class _NoTheft(FIFOScheduler):
@@ -177,6 +163,27 @@ class _NoTheft(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         return None
+
+
+@contextmanager
+def scratch(ledger: Ledger) -> Iterator[Path]:
+    """A folder for Ray: Ray Train insists on a place that all nodes see, as the study's folder is. It stays
+    if another has claimed that meanwhile, who has one of the same name.
+
+    Raises:
+        LedgerError: if it cannot be made.
+    """
+    folder = ledger.folder.absolute() / SCRATCH
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise LedgerError(f"cannot write to {ledger.folder}: {error.strerror or error}") from error
+    try:
+        yield folder
+    finally:
+        if ledger.is_mine():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -86,6 +86,21 @@ class Ledger:
         """The token of whoever may write now; None where nobody has claimed the folder."""
         return self._lock.owner()
 
+    def is_mine(self) -> bool:
+        """Whether this ledger owns its folder."""
+        return self._lock.is_mine()
+
+    def check_owner(self) -> None:
+        """For whoever writes into the folder beside the ledger, before each change.
+
+        Raises:
+            LedgerError: if another has claimed the folder, or this ledger never has.
+        """
+        if not self._lock.taken:
+            raise LedgerError(f"claim() the ledger in {self.folder} before writing to it")
+        if not self.is_mine():
+            raise LedgerError(f"another run has taken over {self.folder}: this one may no longer write there")
+
     def append(self, trial: Mapping[str, Any], epochs: Rows, predictions: Rows) -> None:
         """Adds one trial, wholly or not at all; it replaces an earlier row of the same trial.
 
@@ -97,7 +112,7 @@ class Ledger:
             LedgerError: if another has claimed the folder, on rows that do not fit the schema, or if they
                 cannot be written (the folder and the reason are named, and nothing is left half-written).
         """
-        self._check_owner()
+        self.check_owner()
         name = str(trial.get("trial_id"))
         if not name.isalnum():
             raise LedgerError(f"trial_id {name!r}: must be letters and digits (it names a file)")
@@ -117,7 +132,7 @@ class Ledger:
         Raises:
             LedgerError: as :meth:`append`; if another version of the tables wrote what is there.
         """
-        self._check_owner()
+        self.check_owner()
         names = self._part_names()
         if not names:
             return
@@ -202,17 +217,11 @@ class Ledger:
 
     # -- inside -------------------------------------------------------------------------------------------
 
-    def _check_owner(self) -> None:
-        if not self._lock.taken:
-            raise LedgerError(f"claim() the ledger in {self.folder} before writing to it")
-        if not self._lock.is_mine():
-            raise LedgerError(f"another run has taken over {self.folder}: this one may no longer write there")
-
     @contextmanager
     def _replacing(self, path: Path) -> Iterator[Path]:
         with replacing(path) as aside:
             yield aside
-            self._check_owner()  # again: writing took a while
+            self.check_owner()  # again: writing took a while
 
     def _part_names(self) -> list[str]:
         names = (path.name for path in (self.folder / "parts").glob("*"))
