@@ -196,7 +196,7 @@ class Study:
         space = spaces.check(search.space, base, RESERVED)
         if search.epochs and "optim.epochs" in space:
             raise StudyError(f"search: epochs={search.epochs}, but the space has optim.epochs; leave out one")
-        for spec in spaces.combinations(space, self.base, ("model",)) or ():
+        for spec in spaces.samples(space, self.base, "model"):
             try:
                 resolve(spec.model)
             except SpecError as error:

@@ -17,6 +17,7 @@ of the values that it names; elsewhere the base trial's value stays.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -100,16 +101,16 @@ def suggest(space: Space, base: TrialSpec, trial: optuna.Trial) -> TrialSpec:
 
 
 def combinations(
-    space: Space, base: TrialSpec, parts: Sequence[str] = (), limit: int = MOST
+    space: Space, base: TrialSpec, parts: Sequence[str] = (), limit: float = MOST
 ) -> list[TrialSpec] | None:
     """The base with every combination of what can be counted, of what is not at the base's own values.
 
     Args:
-        parts: of the specification, such as ``model``; only dimensions in these are varied, and those that
-            they depend on. Empty: all.
+        parts: of the specification, such as ``model`` or ``model.name``; only dimensions in these are varied,
+            and those that they depend on. Empty: all.
         limit: where there are more combinations, they are None.
     """
-    varied = {path for path in space if not parts or path.partition(".")[0] in parts}
+    varied = {path for path in space if not parts or any(_within(path, part) for part in parts)}
     for path in [*varied]:
         while (when := space[path].when) is not None:
             path = when.path
@@ -130,6 +131,20 @@ def combinations(
         ]
         if len(specs) > limit:
             return None
+    return specs
+
+
+def samples(space: Space, base: TrialSpec, part: str) -> list[TrialSpec]:
+    """Trials with every value that can be counted in a part of the specification: all combinations, or, where
+    these are too many, those of each dimension with what it depends on, the others at the base's values."""
+    every = combinations(space, base, (part,))
+    if every is not None:
+        return every
+    specs: list[TrialSpec] = []
+    for path in (path for path in space if _within(path, part)):
+        alone = combinations(space, base, (path,), math.inf)
+        assert alone is not None
+        specs += alone
     return specs
 
 
@@ -186,6 +201,10 @@ def from_dict(values: Mapping[str, Any]) -> dict[str, Dimension]:
         except (KeyError, TypeError) as error:
             raise StudyError(f"dimension {path!r} cannot be read: {error}") from None
     return made
+
+
+def _within(path: str, part: str) -> bool:
+    return path == part or path.startswith(f"{part}.")
 
 
 def _holds(space: Space, dimension: Dimension, spec: TrialSpec) -> bool:

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from actrec.errors import StudyError
 from actrec.spec import ModelSpec, override, trial_id
-from actrec.study.dimensions import Categorical, Dimension, Float, Int
+from actrec.study.dimensions import Categorical, Dimension, Float, Int, When
 from actrec.study.proposals import Ended, Proposals, frozen
 from actrec.study.search import SAMPLERS, Known, Search
 from actrec.study.space import params
@@ -189,6 +189,27 @@ def test_a_combination_that_is_no_trial_is_told_before_anything_runs() -> None:
     for whole in (space, {**space, **large}):
         with pytest.raises(StudyError, match=r"a trial that is none: .*attention_heads.* needs a `when`"):
             study(whole, base=base)
+
+
+def test_a_misspelt_model_is_told_however_large_the_space() -> None:
+    name = "frame_transformer"
+    only = When("model.name", (name,))
+    # 16 × 16 × 2 = 512 ways of building that one, and those of the others: too many to go through together.
+    large: dict[str, Dimension] = {
+        "model.width": Int(64, 79, when=only),
+        "model.layers": Int(1, 16, when=only),
+        "model.motion": Categorical((True, False), when=only),
+    }
+    misspelt: dict[str, Dimension] = {"model.name": Categorical((name, "cnn_lstm_1", "i3", "i3d"))}
+    with pytest.raises(StudyError, match="unknown model 'i3'; did you mean 'i3d'"):
+        study(large | misspelt)
+    weights: dict[str, Dimension] = {
+        "model.name": Categorical((name, "cnn_lstm_1", "i3d")),
+        "model.weights": Categorical(("", "kinetics"), when=When("model.name", ("i3d",))),
+    }
+    with pytest.raises(StudyError, match="unknown weights of 'i3d' 'kinetics'"):
+        study(large | weights)
+    assert study(large | {"model.name": weights["model.name"]}).search is not None
 
 
 @pytest.mark.parametrize("sampler", [*sorted(SAMPLERS), "pbt"])
