@@ -89,6 +89,7 @@ def test_lines_lead_from_each_trial_to_those_that_go_on_from_it(search: Search) 
     assert list(found["goes on"].y) == [50.0, 60.0, None, 70.0, 80.0, None]
     assert list(found["copy"].x) == [1, 2, None]
     assert list(found["copy"].y) == [50.0, 70.0, None]
+    assert list(found["way to the best"].x) == [1, 2, None, 2, 3, None]
     assert list(found["way to the best"].y) == [50.0, 70.0, None, 70.0, 80.0, None]
     assert list(found["member"].y) == [50.0, 40.0, 60.0, 80.0]
     assert list(found["copied"].y) == [70.0]

@@ -49,10 +49,12 @@ def lineage(search: Search, tried: Sequence[Tried], way: Sequence[Tried]) -> go.
             pairs["copy" if one.copied else "goes on"].append((one.parent, one.number))
     on_way = [one.number for one in way if one.number in height]
     pairs["way to the best"] = list(pairwise(on_way))
+    points = {number: (search.generation(by_number[number]), value) for number, value in height.items()}
     for name, line in LINES.items():
+        x, y = _segments(points, pairs[name])
         fig.add_scatter(
-            x=[x for a, b in pairs[name] for x in (*(search.generation(by_number[n]) for n in (a, b)), None)],
-            y=[y for a, b in pairs[name] for y in (height[a], height[b], None)],
+            x=x,
+            y=y,
             name=name,
             mode="lines",
             line=line,
@@ -85,6 +87,18 @@ def lineage(search: Search, tried: Sequence[Tried], way: Sequence[Tried]) -> go.
         hovertemplate="%{customdata}<extra></extra>",
     )
     return fig
+
+
+def _segments(
+    points: Mapping[int, tuple[int, float]], pairs: Sequence[tuple[int, int]]
+) -> tuple[list[int | None], list[float | None]]:
+    """x and y of a line between the points of each pair, with a gap after it."""
+    x: list[int | None] = []
+    y: list[float | None] = []
+    for one, other in pairs:
+        x += [points[one][0], points[other][0], None]
+        y += [points[one][1], points[other][1], None]
+    return x, y
 
 
 def told(one: Tried, by_number: Mapping[int, Tried]) -> str:
