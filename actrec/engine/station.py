@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Source:
     Attributes:
         first: the stage of the model that the batches go to: 0, or what comes after a shared prefix.
         prefix: the key of that.
-        sample: what test videos are embedded from; None: from ``feed``.
+        sample: opens what test videos are embedded from, or raises DataError; None: they are from ``feed``.
     """
 
     feed: Feed
@@ -30,7 +30,7 @@ class Source:
     groups: Mapping[str, str]
     first: int = 0
     prefix: str = ""
-    sample: Feed | None = None
+    sample: Callable[[], Feed] | None = None
 
 
 @dataclass(frozen=True, slots=True)

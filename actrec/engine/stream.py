@@ -74,11 +74,12 @@ class Stream:
         labels = np.array([video.label for video in self.split("train")], np.int64)
         counts = np.bincount(labels, minlength=len(self.class_names))
         groups = {video.video_id: video.group for video in self.videos}
+        folder = self.sample
         return Source(
             StreamedFeed(self, world_size),
             Task(self.class_names, tuple(counts.tolist())),
             groups,
-            sample=CachedFeed(ClipSet.open(self.sample), rank, world_size) if self.sample else None,
+            sample=(lambda: CachedFeed(ClipSet.open(folder), rank, world_size)) if folder else None,
         )
 
 

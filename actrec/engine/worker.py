@@ -19,10 +19,11 @@ from actrec.engine.energy import UNTOLD, Meter
 from actrec.engine.held import Held, measured, result_of, stopped
 from actrec.engine.messages import EpochDone, Failure, RunEpoch
 from actrec.engine.station import Source, Station
-from actrec.errors import DivergedError, ModelError, SpecError, WorkerLostError
+from actrec.errors import DataError, DivergedError, ModelError, SpecError, WorkerLostError
 from actrec.spec import TrialSpec, override
 from actrec.training import distributed
 from actrec.training.batch import Batch
+from actrec.training.feed import Feed
 from actrec.training.trial import TrialRun
 
 BEAT_S = 5.0
@@ -112,8 +113,7 @@ class Worker:
             test = run.evaluate(self._alive(feed.evaluate("test", size)))
             self._count(run)
             result = result_of(current, test)
-            if command.embed:
-                shown = current.source.sample or feed
+            if command.embed and (shown := self._shown(current)):
                 embedded = run.embed(self._alive(shown.evaluate("test", size)))
                 result = dataclasses.replace(result, embeddings=rows_of(embedded))
         else:
@@ -129,6 +129,19 @@ class Worker:
             result=result,
             notes=current.told(),
         )
+
+    def _shown(self, current: Held) -> Feed | None:
+        """What a trial's test videos are embedded from; None on all workers if one cannot open it."""
+        source = current.source
+        if source.sample is None:
+            return source.feed
+        shown = None
+        try:
+            shown = source.sample()
+        except DataError as error:  # a map of the videos is less than a trial
+            current.notes.append(f"the report cannot map the test videos of every trial: {error}")
+        missing = torch.tensor(float(shown is None), device=self._device)
+        return None if distributed.add_up(missing, self._world_size).item() else shown
 
     def _begin(self, command: RunEpoch) -> Held:
         source = self._open_source(command)

@@ -16,6 +16,7 @@ from actrec.engine import sample
 from actrec.engine.cache import ClipKey, clip_keys
 from actrec.engine.messages import EpochDone, RunEpoch
 from actrec.engine.station import Source, Station
+from actrec.engine.stream import Stream
 from actrec.engine.thumbnails import EXAMPLES
 from actrec.engine.worker import Worker
 from actrec.results.ledger import Ledger
@@ -104,7 +105,7 @@ def test_trials_embed_the_sample_alone(
     def embeddings(sampled: CachedFeed | None) -> dict[str, list[float]]:
         groups = dict(zip(clips.video_ids, clips.groups, strict=True))
         task = task_of(clips, manifest.class_names)
-        source = Source(CachedFeed(clips), task, groups, sample=sampled)
+        source = Source(CachedFeed(clips), task, groups, sample=(lambda: sampled) if sampled else None)
         folder = tmp_path / str(sampled is None)
         worker = Worker(Station(folder, Ledger(folder).claim()), lambda command: source)
         command = RunEpoch(trial_id(spec), spec.to_dict(), clips.folder, manifest.class_names, embed=True)
@@ -119,3 +120,25 @@ def test_trials_embed_the_sample_alone(
     assert sampled.keys() == few
     for name in few:
         np.testing.assert_allclose(sampled[name], whole[name], rtol=1e-4, atol=1e-5)  # in other batches
+
+
+@pytest.mark.parametrize("embed", [True, False])
+def test_a_sample_that_is_gone_fails_no_trial(
+    manifest: Manifest, small_study: Callable[..., Study], keys: list[ClipKey], tmp_path: Path, embed: bool
+) -> None:
+    spec = small_study(optim__epochs=1).base
+    clips = clip_set(manifest, spec, tmp_path / "kept")
+    stream = Stream("streamed", keys[0].clip, manifest.class_names, keys[0].videos, tmp_path / "gone")
+
+    def open_source(command: RunEpoch) -> Source:  # what Ray would stream comes from the cache
+        return dataclasses.replace(stream.source(0, 1), feed=CachedFeed(clips))
+
+    worker = Worker(Station(tmp_path / "study", Ledger(tmp_path / "study").claim()), open_source)
+    answer = worker(RunEpoch(trial_id(spec), spec.to_dict(), clips.folder, manifest.class_names, embed=embed))
+    assert isinstance(answer, EpochDone), answer
+    assert answer.result is not None
+    assert answer.result.trial["status"] == "ok"
+    assert answer.result.embeddings == ()
+    told = [note for note in answer.notes if "the report cannot map the test videos" in note]
+    assert len(told) == embed
+    assert all(str(tmp_path / "gone") in note for note in told)
