@@ -23,10 +23,10 @@ from actrec.data.storage import cache_root
 from actrec.engine.cache import ClipKey, open_clips
 from actrec.errors import ActrecError
 from actrec.spec import TrialSpec
-from actrec.study.plan import Trial
+from actrec.study.plan import Trial, rehearse
 from actrec.training import featureset
 from actrec.training.feed import eval_items, train_items
-from actrec.training.prefix import Prefix
+from actrec.training.prefix import Prefix, may_have_one
 
 # What starting the actors that compute features is worth. That takes about 10 s, in which one core passes I3D
 # about as much: 0.12 s for a clip of 14 GFLOP (experiments/ablate_freezing_i3d.py). Where devices are faster,
@@ -97,7 +97,10 @@ class Finder:
 
 
 def _prefix(spec: TrialSpec, classes: int) -> Prefix | None:
+    if not may_have_one(spec):
+        return None
     try:
+        rehearse(spec)
         return Prefix.of(spec, classes)
     except ActrecError:  # a trial that cannot be built fails by itself, and says why in its row
         return None

@@ -21,6 +21,7 @@ from actrec.engine.messages import EpochDone, Failure, RunEpoch
 from actrec.engine.station import Source, Station
 from actrec.errors import DataError, DivergedError, ModelError, SpecError, WorkerLostError
 from actrec.spec import TrialSpec, override
+from actrec.study.plan import rehearse
 from actrec.training import distributed
 from actrec.training.batch import Batch
 from actrec.training.feed import Feed
@@ -144,8 +145,9 @@ class Worker:
         return None if distributed.add_up(missing, self._world_size).item() else shown
 
     def _begin(self, command: RunEpoch) -> Held:
-        source = self._open_source(command)
         spec = TrialSpec.from_dict(command.spec)
+        rehearse(spec)  # what cannot be built is refused by every worker of the trial alike
+        source = self._open_source(command)
         place, notes = self._station.checkpoint(command.trial_id), []
         if self._station.halve_batch:
             full = spec.optim.batch_size

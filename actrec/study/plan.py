@@ -117,18 +117,25 @@ def check_arms(study: Study) -> None:
                 f"(with the defaults of model {spec.model.name!r} filled in); remove one"
             )
         try:
-            rehearse(spec.model, spec.freeze, *_shape(spec))
+            rehearse(spec)
         except (ModelError, SpecError) as error:
             raise type(error)(f"arm {arm.name!r}: {error}") from None
 
 
-@cache
-def rehearse(model: ModelSpec, freeze: FreezeSpec, frames: int, height: int, width: int) -> None:
-    """Builds and freezes a model and runs one clip through it, on torch's meta device: all shapes, no work.
+def rehearse(spec: TrialSpec) -> None:
+    """Builds and freezes the model of a trial and runs one clip through it, on torch's meta device: all
+    shapes, no work. A process does that once for all trials that have it in common.
 
     Raises:
         ModelError, SpecError: if that cannot be done, so that it is known before a video is decoded.
     """
+    frames = 1 if spec.clip.sampling == "middle" else spec.clip.num_frames
+    size = spec.augment.size
+    _rehearse(spec.model, spec.freeze, frames, size or spec.clip.height, size or spec.clip.width)
+
+
+@cache
+def _rehearse(model: ModelSpec, freeze: FreezeSpec, frames: int, height: int, width: int) -> None:
     with torch.device("meta"):
         made = build(model, num_classes=2, num_frames=frames)
         apply(rules(freeze, find(model.name), made), made)
@@ -138,13 +145,6 @@ def rehearse(model: ModelSpec, freeze: FreezeSpec, frames: int, height: int, wid
             raise ModelError(
                 f"{model.name} cannot take clips of {frames}×{height}×{width}: {str(error).splitlines()[0]}"
             ) from None
-
-
-def _shape(spec: TrialSpec) -> tuple[int, int, int]:
-    """Frames, height and width that the model of a trial sees."""
-    frames = 1 if spec.clip.sampling == "middle" else spec.clip.num_frames
-    size = spec.augment.size
-    return frames, size or spec.clip.height, size or spec.clip.width
 
 
 def _whole(study: Study, arm: Arm) -> TrialSpec:

@@ -61,8 +61,8 @@ class Prefix:
         Raises:
             SpecError, ModelError: if the model cannot be built or frozen as asked.
         """
-        if spec.freeze.strategy == "none" or not is_fixed(spec.augment):
-            return None  # before a model is built for nothing
+        if not may_have_one(spec):
+            return None
         model = initial_model(spec, num_classes)
         count = shared_stages(model, spec)
         if not count:
@@ -126,6 +126,11 @@ def _flop(model: Staged, stages: int, frames: int, height: int, width: int) -> i
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.to("meta").prefix(torch.empty(1, 3, frames, height, width, device="meta"), stages)
     return int(counter.get_total_flops())
+
+
+def may_have_one(spec: TrialSpec) -> bool:
+    """Whether a trial may have a prefix, as far as that can be told before a model is built."""
+    return spec.freeze.strategy != "none" and is_fixed(spec.augment)
 
 
 def is_fixed(augment: AugmentSpec) -> bool:

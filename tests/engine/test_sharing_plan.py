@@ -13,9 +13,10 @@ from actrec.data.manifest import Manifest
 from actrec.data.sets import Hold
 from actrec.engine import sharing
 from actrec.engine.cache import ClipKey, clip_keys
-from actrec.spec import FreezeSpec
+from actrec.errors import ModelError
+from actrec.spec import FreezeSpec, ModelSpec
 from actrec.study.factors import Factor, Study
-from actrec.study.plan import Trial, plan
+from actrec.study.plan import Trial, plan, rehearse
 from actrec.training import featureset
 
 HEAD_ONLY = FreezeSpec(strategy="head_only")
@@ -73,6 +74,17 @@ def test_trials_with_the_same_prefix_on_the_same_clips_share(
     }
     # A GPU rounds otherwise: its features are others.
     assert sharing.Finder().find(trials, keys, "cuda")[0].folder != found[0].folder
+
+
+@pytest.mark.parametrize("name", ["cnn_lstm_1", "cnn_lstm_2", "cnn_lstm_3"])
+def test_a_trial_that_cannot_be_built_has_no_prefix(
+    small_study: Callable[..., Study], planned: Callable[[Study], Planned], name: str
+) -> None:
+    tiny = {"clip__num_frames": 2, "clip__height": 4, "clip__width": 4}
+    trials, keys = planned(small_study(model=ModelSpec(name=name), freeze=HEAD_ONLY, **tiny))
+    with pytest.raises(ModelError, match=f"{name} cannot take clips of 2×4×4"):
+        rehearse(trials[0].spec)
+    assert sharing.Finder().find(trials, keys, "cpu") == []
 
 
 def test_trials_of_another_precision_have_features_of_their_own(

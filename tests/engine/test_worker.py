@@ -20,7 +20,7 @@ from actrec.engine.station import Source, Station
 from actrec.engine.worker import Worker
 from actrec.errors import WorkerLostError
 from actrec.results.ledger import Ledger
-from actrec.spec import TrialSpec, override, trial_id
+from actrec.spec import ModelSpec, TrialSpec, override, trial_id
 from actrec.study.factors import Study
 from actrec.study.plan import plan
 from actrec.training.batch import Batch
@@ -95,6 +95,20 @@ def test_a_trial_that_diverges_fails_alone(
     assert bad.error.startswith("diverged: the ")
     assert bad.alike
     assert train(handler, command(spec, clips, manifest)).trial["n_test"] == len(clips.videos("test"))
+
+
+def test_a_model_that_cannot_take_the_clips_fails_on_every_worker_alike(
+    manifest: Manifest, spec: TrialSpec, tmp_path: Path
+) -> None:
+    tiny = override(
+        spec,
+        {"model": ModelSpec(name="cnn_lstm_1"), "clip.num_frames": 2, "clip.height": 4, "clip.width": 4},
+    )
+    clips = clip_set(manifest, tiny, tmp_path)
+    failed = worker(station(tmp_path), clips)(command(tiny, clips, manifest))
+    assert isinstance(failed, Failure)
+    assert failed.error.startswith("cnn_lstm_1 cannot take clips of 2×4×4: ")
+    assert failed.alike
 
 
 def test_any_other_fault_is_a_failure_too_and_may_be_this_workers_alone(

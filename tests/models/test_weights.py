@@ -16,7 +16,7 @@ from actrec.errors import ModelError, SpecError
 from actrec.models import weights
 from actrec.models.card import ModelCard, Weights
 from actrec.models.zoo import ZOO, build, resolve
-from actrec.spec import FreezeSpec, ModelSpec, TrialSpec, trial_id
+from actrec.spec import ModelSpec, TrialSpec, override, trial_id
 from actrec.study.plan import rehearse
 
 FILE = "tiny.safetensors"
@@ -141,7 +141,7 @@ def test_on_the_meta_device_the_file_is_looked_for_and_not_read(folder: Path) ->
 
 def test_a_plan_fails_before_anything_is_spent_where_weights_are_missing(folder: Path) -> None:
     with pytest.raises(ModelError, match=rf"{folder}/i3d_rgb_kinetics400.safetensors: No such file"):
-        rehearse(ModelSpec(name="i3d", weights="kinetics400"), FreezeSpec(), 8, 64, 64)
+        rehearse(override(TrialSpec(), {"model": ModelSpec(name="i3d", weights="kinetics400")}))
 
 
 def test_weights_that_a_card_does_not_have_are_refused() -> None:

@@ -54,7 +54,7 @@ def row(trial: Trial) -> Row:
         "spec": json.dumps(trial.spec.to_dict()),
     }
     try:
-        rehearse(trial.spec.model, trial.spec.freeze, trial.spec.clip.num_frames, 32, 32)
+        rehearse(trial.spec)
     except (SpecError, ModelError) as error:
         return recorded | {"status": "failed", "error": str(error), "val_top1": None, "history": []}
     for epoch in range(1, trial.spec.optim.epochs + 1):
