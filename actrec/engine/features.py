@@ -88,7 +88,7 @@ def _compute(
     actor = ray.remote(_Actor).options(
         num_cpus=allocation.cpus_per_worker if gpu else allocation.threads, num_gpus=gpu
     )
-    count = min(len(tasks), allocation.slots)
+    count = min(len(tasks), allocation.most_workers)
     actors: list[Any] = [actor.remote(prefixes, allocation.threads, bool(gpu)) for _ in range(count)]
     try:
         pool = ActorPool(actors)

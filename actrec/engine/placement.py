@@ -26,7 +26,7 @@ class Allocation:
         gpus_per_worker: may be a fraction.
         cpus_per_worker: what a worker reserves, not what it may use.
         concurrent: trials side by side.
-        slots: workers that may compute at a time, were there trials enough.
+        most_workers: that may compute at a time, were there trials enough.
         threads: intra-op threads of each worker.
     """
 
@@ -34,7 +34,7 @@ class Allocation:
     gpus_per_worker: float
     cpus_per_worker: float
     concurrent: int
-    slots: int
+    most_workers: int
     threads: int
 
     @property
@@ -91,15 +91,15 @@ def allocate(
         )
 
     # The small term keeps 1 / (1/3) from becoming 2 in floating point.
-    slots = [
+    room = [  # for workers, on each node
         math.floor(node.get("GPU", 0.0) / gpus + 1e-6) if gpus else math.floor(node.get("CPU", 0.0))
         for node in nodes
     ]
-    most = sum(slots) // workers
+    most = sum(room) // workers
     has = f"the cluster has {total_cpus:g} CPUs and {total_gpus:g} GPUs on {len(nodes)} node(s)"
     if most < 1:
         asks = f"{workers} worker(s) with {gpus:g} GPU each" if gpus else f"{workers} worker(s), one CPU each"
-        raise PlacementError(f"a trial asks for {asks}, but {has}: room for {sum(slots)} worker(s)")
+        raise PlacementError(f"a trial asks for {asks}, but {has}: room for {sum(room)} worker(s)")
     if max_concurrent is not None and max_concurrent > most:
         raise PlacementError(
             f"--max-concurrent {max_concurrent} trials of {workers} worker(s) do not fit: {has}, "
@@ -110,7 +110,7 @@ def allocate(
         1,
         min(
             int(node.get("CPU", 0.0)) // min(held, concurrent * workers)
-            for node, held in zip(nodes, slots, strict=True)
+            for node, held in zip(nodes, room, strict=True)
             if held
         ),
     )
@@ -120,7 +120,7 @@ def allocate(
         raise PlacementError(f"--stream needs a node with a CPU to spare for decoding, but {has}")
     free = [
         (node.get("CPU", 0.0) - 1.0 - SUPERVISOR_CPUS * concurrent) / min(held, running)
-        for node, held in zip(nodes, slots, strict=True)
+        for node, held in zip(nodes, room, strict=True)
         if held
     ]
     return Allocation(
@@ -128,6 +128,6 @@ def allocate(
         gpus_per_worker=gpus,
         cpus_per_worker=min(1.0, max(LEAST_CPUS, math.floor(min(free) * 100) / 100)),
         concurrent=concurrent,
-        slots=(max_concurrent or most) * workers,
+        most_workers=(max_concurrent or most) * workers,
         threads=threads,
     )

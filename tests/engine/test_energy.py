@@ -156,7 +156,7 @@ def test_workers_of_one_node_count_its_cpus_once(
     given = RunEpoch(trial_id(spec), spec.to_dict(), clips.folder, manifest.class_names)
     package = zone(tmp_path / "powercap", "intel-rapl:0", "package-0")
     allocation = Allocation(
-        workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, slots=2, threads=1
+        workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, most_workers=2, threads=1
     )
     station = Station(tmp_path / "out", Ledger(tmp_path / "out").claim())
     setup = Counted(WorkerSetup(station, {}, gpu=False, own=allocation.own_devices), tmp_path / "powercap")

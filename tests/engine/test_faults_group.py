@@ -34,7 +34,7 @@ def test_a_group_halves_its_batch_together_when_one_worker_is_short_of_memory(
     clips = clip_set(manifest, spec, tmp_path)
     station = Station(tmp_path, Ledger(tmp_path).claim(), checkpoint_s=0.0, halve_batch=True)
     allocation = Allocation(
-        workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, slots=2, threads=1
+        workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, most_workers=2, threads=1
     )
     setup = ShortOfMemory(WorkerSetup(station, {}, gpu=False), most=4)  # of 16 each worker takes 8, of 8 4
     fleet = Fleet("short", allocation, setup, tmp_path / "ray")
@@ -66,7 +66,7 @@ def test_a_group_embeds_nothing_where_one_worker_cannot_open_the_sample(
     folder = clip_set(manifest, spec, tmp_path).folder
     station = Station(tmp_path, Ledger(tmp_path).claim())
     allocation = Allocation(
-        workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, slots=2, threads=1
+        workers=2, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=1, most_workers=2, threads=1
     )
 
     def setup(rank: int, world_size: int, post: Post) -> Handler:

@@ -33,7 +33,7 @@ def test_one_core_is_enough_but_not_for_a_stream() -> None:
 
 def test_gpus_are_taken_whole_by_default_and_packed_by_fraction() -> None:
     assert allocate(GPU_BOX) == Allocation(
-        workers=1, gpus_per_worker=1.0, cpus_per_worker=1.0, concurrent=1, slots=1, threads=16
+        workers=1, gpus_per_worker=1.0, cpus_per_worker=1.0, concurrent=1, most_workers=1, threads=16
     )
     packed = allocate(GPU_BOX, gpus_per_worker=0.25)
     assert (packed.concurrent, packed.threads) == (4, 4)
@@ -62,10 +62,10 @@ def test_every_node_keeps_a_core_for_data(nodes: list[dict[str, float]], workers
 
 
 def test_what_else_uses_the_workers_devices_keeps_to_the_limit_on_trials() -> None:
-    assert allocate(FLEET).slots == 8  # GPUs
-    assert allocate(FLEET, trials=1).slots == 8, "of which one trial left uses one"
-    assert allocate(FLEET, max_concurrent=3).slots == 3
-    assert allocate(FLEET, workers=2, max_concurrent=3).slots == 6
+    assert allocate(FLEET).most_workers == 8  # GPUs
+    assert allocate(FLEET, trials=1).most_workers == 8, "of which one trial left uses one"
+    assert allocate(FLEET, max_concurrent=3).most_workers == 3
+    assert allocate(FLEET, workers=2, max_concurrent=3).most_workers == 6
 
 
 def test_fewer_trials_get_more_threads() -> None:

@@ -153,13 +153,13 @@ def test_features_take_no_more_actors_than_trials_may_take_workers(
             (tmp_path / f"actor-{os.getpid()}").touch()
 
     monkeypatch.setattr(features, "_Actor", Counted)
-    for slots in (1, 2):  # there is room for two, and work: 48 clips are two shards
+    for most in (1, 2):  # there is room for two, and work: 48 clips are two shards
         allocation = Allocation(
-            workers=1, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=2, slots=slots, threads=1
+            workers=1, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=2, most_workers=most, threads=1
         )
         assert sum(now for now, _ in features.compute(found, allocation)) == 48
         actors = list(tmp_path.glob("actor-*"))
-        assert len(actors) == slots
+        assert len(actors) == most
         shutil.rmtree(found[0].folder)
         for actor in actors:
             actor.unlink()
