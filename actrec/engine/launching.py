@@ -140,10 +140,12 @@ class Launch:
         except ActrecError as error:
             self.display.say(f"note: the report lacks pictures of the videos: {error}")
             return
+        # Of a sample pictures are drawn once: a later one may be smaller.
+        few = None if thumbnails.drawn(self.options.out, key.folder) else sample.of(self.options.out, key)
         thumbnails.write(
             self.options.out,
             self.manifest,
-            sample.of(self.options.out, key) or key.folder,
+            few or key.folder,
             say=self.display.say,
             all_tested=bool(self.study.cv),
         )
@@ -186,7 +188,9 @@ class Launch:
         # With the record: a page must not show this plan with another's effects.
         verdicts.write(self.options.out, self.study, self._now, self.ledger)
         self._write_record()
-        self._supply.decode(keys, feed)
+        self._supply.decode(keys, feed, self._shown(pending))
+        if feed == "stream":
+            self._draw()  # while there is a sample: the next round may have need of others
         self._write_record()  # so that what was decoded is known, whatever happens next
         if self.options.share:
             # What a search will propose is not known: what it can propose stands for it.
@@ -195,6 +199,17 @@ class Launch:
             self._supply.share(planned, planned if growing else pending, keys_of, allocation)
             self._write_record()
         self._train(pending, allocation, conditions)
+
+    @property
+    def _mapped(self) -> frozenset[str]:
+        """The trials that leave embeddings."""
+        return embeddings.first_seeds(self._now.compared)
+
+    def _shown(self, pending: Sequence[Trial]) -> list[ClipKey]:
+        """What a stream keeps a sample of: what trials embed, and what the report has no pictures of yet."""
+        mapped, first = self._mapped, self._key(self._now.trials[0])
+        keys = [self._key(trial) for trial in pending if trial.trial_id in mapped]
+        return keys if thumbnails.drawn(self.options.out, first.folder) else [first, *keys]
 
     def _key(self, trial: Trial) -> ClipKey:
         """A trial's clip key. Those of all known trials are found at once."""
@@ -224,7 +239,7 @@ class Launch:
             display=self.display,
             options=self.options,
         )
-        mapped = embeddings.first_seeds(self._now.compared)
+        mapped = self._mapped
         growing = None
         if self._growing is not None:
             self._storage.follow(self._growing)

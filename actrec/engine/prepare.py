@@ -57,8 +57,11 @@ class Supply:
             hold.release()
         self._holds.clear()
 
-    def decode(self, keys: Sequence[ClipKey], feed: Feed) -> None:
-        """Fills the clip cache; of a stream, only a sample is decoded.
+    def decode(self, keys: Sequence[ClipKey], feed: Feed, shown: Sequence[ClipKey] = ()) -> None:
+        """Fills the clip cache; of a stream, only samples are decoded.
+
+        Args:
+            shown: those that samples are needed of, if clips are streamed.
 
         Raises:
             DataError: if clips cannot be decoded or kept.
@@ -66,8 +69,9 @@ class Supply:
         keys = list({key.folder: key for key in keys}.values())
         self._sizes |= {key.folder: len(key.videos) for key in keys}
         if feed == "stream":
+            shown = list({key.folder: key for key in shown}.values())
             showing = partial(self.display.update, "videos to show decoded")
-            self._note(sample.decode(self.folder, keys, showing, self.display.say), ())
+            self._note(sample.decode(self.folder, shown, showing, self.display.say), ())
             self.streams = {
                 key.folder: Stream(
                     key.folder.name,

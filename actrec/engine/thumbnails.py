@@ -56,11 +56,18 @@ def write(
         say(f"note: the report lacks pictures of the videos: {reason(error)}")
 
 
+def drawn(folder: Path, clips: Path) -> bool:
+    """Whether a study has all its pictures, which were drawn of this clip set or a sample of it."""
+    frames = folder / "frames"
+    entries = _entries(frames, _about(clips))
+    return bool(entries) and all((frames / entry["file"]).exists() for entry in entries.values())
+
+
 def _draw(frames: Path, clips: ClipSet, class_names: Sequence[str], all_tested: bool) -> None:
     decoded = np.flatnonzero(clips.count > 0).tolist()
     videos = [(clips.video_ids[place], int(clips.labels[place]), clips.splits[place]) for place in decoded]
-    about = {"clips": clips.folder.name, "side": SIDE}
-    drawn = _drawn(frames, about)
+    about = _about(clips.folder)
+    earlier = _entries(frames, about)
     entries: dict[str, dict[str, str]] = {}
     for position in sorted(decoded[place] for place in chosen(videos, all_tested=all_tested)):
         video = clips.video_ids[position]
@@ -71,11 +78,11 @@ def _draw(frames: Path, clips: ClipSet, class_names: Sequence[str], all_tested: 
             "class": class_names[clips.labels[position]],
             "split": clips.splits[position],
         }
-        if entries[video] != drawn.get(video) or not (frames / name).exists():
+        if entries[video] != earlier.get(video) or not (frames / name).exists():
             frames.mkdir(exist_ok=True)
             middle = clips.first[position] + clips.count[position] // 2
             (frames / name).write_bytes(picture(clips.gather(np.array([middle]))[0]))
-    if entries == drawn:
+    if entries == earlier:
         return
     write_json(frames / "index.json", about | {"frames": entries})
     kept = {entry["file"] for entry in entries.values()}
@@ -84,7 +91,12 @@ def _draw(frames: Path, clips: ClipSet, class_names: Sequence[str], all_tested: 
             path.unlink(missing_ok=True)
 
 
-def _drawn(frames: Path, about: dict[str, Any]) -> dict[str, Any]:
+def _about(clips: Path) -> dict[str, Any]:
+    """What pictures are of. A sample's folder has the name of its clip set."""
+    return {"clips": clips.name, "side": SIDE}
+
+
+def _entries(frames: Path, about: dict[str, Any]) -> dict[str, Any]:
     """What an earlier launch drew of these clips."""
     try:
         found = json.loads((frames / "index.json").read_text(encoding="utf-8"))

@@ -166,6 +166,19 @@ def test_streaming_feeds_the_same_loop(
     assert not (done.out / sample.FOLDER).exists()
 
 
+def test_a_stream_keeps_no_sample_for_trials_that_embed_nothing(
+    small_study: Callable[..., Study], launch: Callable[..., Any], manifest: Manifest
+) -> None:
+    study = small_study(seeds=(0, 1))
+    first = launch(study, stream=True, only=(plan(study)[0].trial_id,))
+    drawn = (first.out / "frames/index.json").read_bytes()
+    second = launch(study, stream=True)
+    assert second.outcome.ok == 2
+    sizes = {split: len(manifest.column("video_id", split)) for split in ("train", "val", "test")}
+    assert second.outcome.filled.decoded == 2 * (sizes["train"] + sizes["val"]) + sizes["test"]
+    assert (first.out / "frames/index.json").read_bytes() == drawn
+
+
 def test_a_set_without_test_videos_is_refused_before_anything_is_spent(
     small_study: Callable[..., Study], manifest: Manifest, tmp_path: Path
 ) -> None:

@@ -78,6 +78,16 @@ def test_pictures_are_drawn_once_and_missing_ones_again(
     assert [path.stat().st_mtime_ns for path in paths[1:]] == written[1:]
 
 
+def test_whether_all_are_there_is_told(manifest: Manifest, clips: Path, tmp_path: Path) -> None:
+    assert not thumbnails.drawn(tmp_path, clips)
+    thumbnails.write(tmp_path, manifest, clips, say=print)
+    assert thumbnails.drawn(tmp_path, clips)
+    assert thumbnails.drawn(tmp_path, tmp_path / clips.name), "a sample of them"
+    assert not thumbnails.drawn(tmp_path, clips.with_name("other"))
+    min((tmp_path / "frames").glob("*.jpg")).unlink()
+    assert not thumbnails.drawn(tmp_path, clips)
+
+
 def test_in_a_cross_validation_every_video_has_one(manifest: Manifest, clips: Path, tmp_path: Path) -> None:
     thumbnails.write(tmp_path, manifest, clips, say=print, all_tested=True)
     opened = clipset.ClipSet.open(clips)
