@@ -2,12 +2,14 @@
 
 A stream leaves no clips behind, and looking at a video once more decodes it once more. So before trials start
 the test videos and some examples of each class are decoded into a small clip set: those whose ids hash
-lowest, as many as fit into 2 GB and a tenth of the free disk over all ways of reading them. Trials embed its
-test videos, the report's pictures are drawn from it, and it goes when the launch ends.
+lowest, as many as fit into the smaller of 2 GB and a tenth of the free disk, which all ways of reading them
+share. Trials embed its test videos, and the report's pictures are drawn from it. It goes when the launch
+ends; what a killed launch leaves, the next one takes up or removes.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,7 +28,7 @@ from actrec.files import discard, reason
 
 FOLDER = ".sample"
 MOST_BYTES = 2 * 10**9
-FREE = 0.1  # of the disk's room
+FREE = 0.1  # of the disk's room, with what samples take of it
 
 
 def of(study: Path, key: ClipKey) -> Path | None:
@@ -45,30 +47,37 @@ def decode(
 ) -> int:
     """Decodes the samples that are missing; Ray must be connected. What cannot be made is a note.
 
+    If any is, samples of other keys go, and those that take more than their share are decoded anew.
+
     Args:
         study: the study's folder, which every node sees.
-        keys: that differ.
+        keys: those that samples are needed of now, which differ.
         progress: is told (videos done, videos in all).
 
     Returns:
         How many videos were decoded.
     """
-    keys = [key for key in keys if of(study, key) is None]
+    if all(of(study, key) for key in keys):
+        return 0
     decoded = done = 0
     try:
-        budget = _room(study) // max(1, len(keys))
-        wanted = [fitting(key, budget) for key in keys]
+        share = _room(study) // len(keys)
+        needed = {_folder(study, key) for key in keys}
+        for folder in (study / FOLDER).glob("*"):
+            if folder not in needed or _taken(folder) > share:
+                discard(folder)
+        missing = [key for key in keys if of(study, key) is None]
+        wanted = [fitting(key, share) for key in missing]
         total = sum(map(len, wanted))
-        for key, videos in zip(keys, wanted, strict=True):
+        for key, videos in zip(missing, wanted, strict=True):
             folder, parts = _folder(study, key), clipset.cut_into_shards(videos, key.clip)
-            discard(folder)  # what a launch that was killed left may be of other videos
             clipset.begin(folder, key.clip, {"manifest": key.manifest.digest})
             for fresh, size in decode_shards(folder, parts, key.clip):
                 decoded, done = decoded + fresh, done + size
                 progress(done, total)
             clipset.finish(folder, parts)
     except (ActrecError, OSError) as error:
-        say(f"note: the report lacks pictures and a map of the test videos: {reason(error)}")
+        say(f"note: the report lacks a map of test videos, and pictures not drawn yet: {reason(error)}")
     return decoded
 
 
@@ -93,9 +102,16 @@ def fitting(key: ClipKey, budget: int) -> tuple[Video, ...]:
 
 
 def _room(study: Path) -> int:
-    """Bytes that further samples may take."""
-    kept = sum(map(shards.stored, (study / FOLDER).glob("*")))
-    return max(0, min(MOST_BYTES, int(FREE * shutil.disk_usage(study).free)) - kept)
+    """Bytes that all samples of a study may take, those that are there among them."""
+    there = sum(map(shards.stored, (study / FOLDER).glob("*")))
+    return min(MOST_BYTES, int(FREE * (shutil.disk_usage(study).free + there)))
+
+
+def _taken(sample: Path) -> float:
+    """Bytes of a sample's clips; of one that cannot be read, as a killed launch leaves it, infinity."""
+    with suppress(DataError):
+        return sum(array.nbytes for array in ClipSet.open(sample).shards.arrays)
+    return math.inf
 
 
 def _folder(study: Path, key: ClipKey) -> Path:

@@ -68,7 +68,9 @@ def test_it_is_decoded_once_within_its_room_and_goes(
         sample, "MOST_BYTES", 8 * CLIP
     )  # 4 clips of four frames for one key, 16 for the other
     assert sample.of(tmp_path, keys[0]) is None
-    clipset.begin(tmp_path / sample.FOLDER / keys[0].folder.name, keys[0].clip, {})  # of a launch that died
+    died = tmp_path / sample.FOLDER / keys[0].folder.name  # of a launch that had filled the room
+    clipset.begin(died, keys[0].clip, {})
+    clipset.write_shard(died, 0, keys[0].videos[:8], keys[0].clip)
     assert decode() == 4 + 16
     assert seen[-1] == (20, 20)
     for key, count in zip(keys, (4, 16), strict=True):
@@ -90,8 +92,27 @@ def test_it_is_decoded_once_within_its_room_and_goes(
     assert decode() == 0
     (note,) = said
     assert note.startswith(
-        "note: the report lacks pictures and a map of the test videos: one video's clips take"
+        "note: the report lacks a map of test videos, and pictures not drawn yet: one video's clips take"
     )
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_every_round_shares_the_whole_room_anew(
+    keys: list[ClipKey], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second round reads the videos otherwise, the third in both ways, the fourth as the first."""
+    monkeypatch.setattr(sample, "MOST_BYTES", 8 * CLIP)
+    said: list[str] = []
+    clip, still = keys
+    counts = []
+    for needed in ([clip], [still], [clip, still], [clip]):
+        decoded = sample.decode(tmp_path, needed, lambda done, total: None, said.append)
+        folders = [sample.of(tmp_path, key) for key in keys]
+        counts.append((decoded, [len(ClipSet.open(folder).video_ids) if folder else 0 for folder in folders]))
+    most = min(32, len(sample.fitting(still, 10**9)))
+    assert most > 16
+    assert counts == [(8, [8, 0]), (most, [0, most]), (4 + 16, [4, 16]), (0, [4, 16])]
+    assert said == []
 
 
 def test_trials_embed_the_sample_alone(
