@@ -174,7 +174,10 @@ def _how(how: argparse._ArgumentGroup) -> None:
         help="may be a fraction, to pack trials on one GPU (default: 1 where there are GPUs, else 0)",
     )
     how.add_argument(
-        "--max-concurrent", type=number, metavar="N", help="trials side by side (default: as many as fit)"
+        "--max-concurrent",
+        type=number,
+        metavar="N",
+        help="at most N trials side by side (default: what fits)",
     )
     how.add_argument(
         "--address",

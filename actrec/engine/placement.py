@@ -65,7 +65,8 @@ def allocate(
         nodes: the resources of each node, e.g. ``{"CPU": 2.0, "GPU": 1.0}``.
         workers: W of each trial.
         gpus_per_worker: None takes a whole GPU where the cluster has any, else none.
-        max_concurrent: None takes as many as fit: one worker a GPU share, else one worker a core.
+        max_concurrent: at most so many trials side by side, where more would fit: one worker a GPU share,
+            else one worker a core.
         trials: how many there are to run; no more run side by side. It does not enter the number of threads,
             on which the last digits of a result depend: a resumed study must come to the same.
         stream: whether Ray Data decodes while trials train, and so needs a whole CPU beside them.
@@ -100,12 +101,7 @@ def allocate(
     if most < 1:
         asks = f"{workers} worker(s) with {gpus:g} GPU each" if gpus else f"{workers} worker(s), one CPU each"
         raise PlacementError(f"a trial asks for {asks}, but {has}: room for {sum(room)} worker(s)")
-    if max_concurrent is not None and max_concurrent > most:
-        raise PlacementError(
-            f"--max-concurrent {max_concurrent} trials of {workers} worker(s) do not fit: {has}, "
-            f"so at most {most} run side by side"
-        )
-    concurrent = max_concurrent or most
+    concurrent = most = min(most, max_concurrent or most)
     threads = max(
         1,
         min(
@@ -128,6 +124,6 @@ def allocate(
         gpus_per_worker=gpus,
         cpus_per_worker=min(1.0, max(LEAST_CPUS, math.floor(min(free) * 100) / 100)),
         concurrent=concurrent,
-        most_workers=(max_concurrent or most) * workers,
+        most_workers=most * workers,
         threads=threads,
     )
