@@ -9,12 +9,13 @@ What the entries say is the writer's affair; decoded clips have one a video, and
 clips. Both files are written aside and renamed, the array first: a shard is there once its JSON is. Two
 writers of one shard write the same, so whoever is last wins nothing. CRC-32 runs at several GB/s, faster than
 most disks. Writers do not wait for the disk: whoever has a set written brings its shards there meanwhile,
-with :func:`syncing`. What a power cut takes before that, the checksums miss.
+with :func:`syncing`. What a power cut takes before that fails its checksum and is made again.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +33,9 @@ from actrec.errors import DataError
 from actrec.files import reason, replacing, sync
 
 _THREADS = 8  # checksums release the GIL, and disks like several readers
+# NumPy parses a header as a Python literal, and in CPython 3.11 two threads that do so at once can raise
+# SystemError: they count the depth of what they parse together (python/cpython#106905).
+_PARSING = threading.Lock()
 
 Array = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
@@ -248,7 +252,8 @@ def _load(folder: Path, number: int) -> Array:
     """A shard as a memory map: reads its header, and raises ValueError where the file is too short for it."""
     path = array_path(folder, number)
     try:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with _PARSING:
+            array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path.name}: {reason(error)}") from error
     return array
