@@ -17,7 +17,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Gives a path beside ``path`` to write a file or a folder to, and renames it to ``path`` at the end.
 
     A name of its own for each writer: process ids repeat over the nodes of a cluster. Unless ``durable``, it
-    does not wait for the disk: for what is of no use once the machine is down.
+    does not wait for the disk: for what is of no use once the machine is down, or is synced later.
 
     Raises:
         OSError: if writing fails. Nothing is left behind then.
