@@ -17,24 +17,27 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 SMOOTHING = Factor("loss.label_smoothing", levels=(0.1,), baseline=0.0)
 RATE = Factor("optim.lr", levels=(3e-3,), baseline=1e-3)
+DIVERGING = Factor("optim.lr", levels=(1e35,), baseline=1e-3)
 
 
 def test_an_open_verdict_gets_further_seeds_and_a_second_launch_none(
     small_study: Callable[..., Study], launch: Callable[..., Any]
 ) -> None:
-    study = dataclasses.replace(small_study(SMOOTHING, seeds=(0, 1), optim__epochs=1), max_seeds=4)
+    study = small_study(SMOOTHING, DIVERGING, seeds=(0, 1), optim__epochs=1)
+    study = dataclasses.replace(study, max_seeds=4)
     first = launch(study)
     seeds: dict[str, list[int]] = {}
     for row in Ledger(first.out).read("trials").sort_by("seed").to_pylist():
         seeds.setdefault(row["arm"], []).append(row["seed"])
     # Two seeds of a model that has hardly learnt decide nothing: the arm and its baseline get more of them.
-    assert set(seeds) == {"baseline", "loss.label_smoothing=0.1"}
+    assert set(seeds) == {"baseline", "loss.label_smoothing=0.1", "optim.lr=1e+35"}
     assert seeds["baseline"] == seeds["loss.label_smoothing=0.1"] == list(range(len(seeds["baseline"])))
     assert 2 < len(seeds["baseline"]) <= 4
+    assert seeds["optim.lr=1e+35"] == [0, 1], "both failed, and so would others"
     assert "next round" in first.text
     record = json.loads((first.out / "study.json").read_text())
     assert record["looks"] == 3
-    assert len(record["plan"]) == first.outcome.planned == first.outcome.ok
+    assert len(record["plan"]) == first.outcome.planned == first.outcome.ok + 2
 
     again = launch(study)
     assert "all trials are done already" in again.text

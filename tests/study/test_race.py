@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,10 +79,10 @@ def test_a_schedule_rises_from_first_to_most(first: int, most: int) -> None:
     assert len(sizes) <= 3
 
 
-def verdicts(values: dict[str, list[float]], margin: float = 0.0) -> dict[str, int]:
-    """The open arms of a study with these test accuracies, by arm and seed."""
+def verdicts(values: Mapping[str, Sequence[float | None]], margin: float = 0.0) -> dict[str, int]:
+    """The open arms of a study with these test accuracies, by arm and seed; None: the trial failed."""
     trials: list[dict[str, Any]] = [
-        {"arm": arm, "seed": seed, "fold": 0, "status": "ok", "test_top1": value}
+        {"arm": arm, "seed": seed, "fold": 0, "status": "ok" if value else "failed", "test_top1": value}
         for arm, of_arm in values.items()
         for seed, value in enumerate(of_arm)
     ]
@@ -103,3 +104,11 @@ def test_open_arms_are_the_inconclusive_ones() -> None:
 
 def test_one_seed_says_nothing_so_every_arm_is_open() -> None:
     assert verdicts({REFERENCE: [0.5], "a": [0.6], "b": [0.5]}) == {"a": 1, "b": 1}
+
+
+def test_an_arm_that_failed_on_every_seed_is_not_open() -> None:
+    baseline = [0.50, 0.52, 0.49]
+    some, every = [None, 0.53, 0.50], [None, None, None]
+    assert verdicts({REFERENCE: baseline, "some": some, "every": every}).keys() == {"some"}
+    assert verdicts({REFERENCE: [0.5], "a": [0.6], "every": [None]}) == {"a": 1}
+    assert verdicts({REFERENCE: every, "some": some, "every": every}) == {}, "nothing to compare with"
