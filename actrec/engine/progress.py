@@ -42,6 +42,7 @@ from rich.progress import (
 from rich.table import Column
 
 from actrec.files import replacing
+from actrec.results.ledger import Ledger
 
 FILE = "progress.json"
 TRIALS = "trials"  # the phase in which trials run; every other one prepares for it
@@ -153,8 +154,9 @@ class Display:
             self.say(f"{what}: {done} of {total}{'  ' if note else ''}{note}")
 
     @contextmanager
-    def publishing(self, folder: Path) -> Iterator[None]:
-        """Keeps ``progress.json`` in a study's folder up to date until its end.
+    def publishing(self, ledger: Ledger) -> Iterator[None]:
+        """Keeps ``progress.json`` in a study's folder up to date until its end, as long as the folder is the
+        ledger's: another driver that has claimed it has one of its own.
 
         By a thread of its own: a slow disk must not hold up a sweep, and a driver that waits for a long epoch
         is still alive.
@@ -163,9 +165,9 @@ class Display:
 
         def publish() -> None:
             while not over.wait(WRITE_S):
-                self._publish(folder)
+                self._publish(ledger)
 
-        self._publish(folder)
+        self._publish(ledger)
         thread = threading.Thread(target=publish, name="actrec-progress", daemon=True)
         thread.start()
         try:
@@ -173,13 +175,16 @@ class Display:
         finally:
             over.set()
             thread.join()
-            with suppress(OSError):
-                (folder / FILE).unlink()
+            if ledger.is_mine():
+                with suppress(OSError):
+                    (ledger.folder / FILE).unlink()
 
-    def _publish(self, folder: Path) -> None:
+    def _publish(self, ledger: Ledger) -> None:
+        if not ledger.is_mine():
+            return
         news = dataclasses.replace(self._news, written=datetime.now(UTC))
         text = json.dumps(dataclasses.asdict(news), default=datetime.isoformat, ensure_ascii=False)
-        with suppress(OSError), replacing(folder / FILE, durable=False) as aside:
+        with suppress(OSError), replacing(ledger.folder / FILE, durable=False) as aside:
             aside.write_text(text + "\n", encoding="utf-8")
 
 

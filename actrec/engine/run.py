@@ -80,7 +80,7 @@ def run_study(study: Study, manifest: Manifest, options: RunOptions, display: Di
     ledger = Ledger(options.out)
     token = ledger.claim(display.say)
     try:
-        with display.publishing(options.out):
+        with display.publishing(ledger):
             return _run_claimed(study, manifest, options, display, ledger, token)
     finally:
         ledger.release()

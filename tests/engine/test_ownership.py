@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from actrec.data.manifest import Manifest
-from actrec.engine import sample
+from actrec.engine import progress, sample
 from actrec.engine.launching import Launch
 from actrec.engine.progress import Display
 from actrec.engine.run import RunOptions, run_study
@@ -93,3 +93,35 @@ def test_samples_go_with_their_owner_however_it_ends(
     with pytest.raises(OSError, match="the terminal is gone"):
         run_study(study, manifest, RunOptions(out=tmp_path), Display(Console(file=Terminal(), width=200)))
     assert (tmp_path / sample.FOLDER).exists() == taken_over
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_news_are_told_by_the_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_over: bool
+) -> None:
+    monkeypatch.setattr(progress, "WRITE_S", 0.001)
+
+    class Counted(Display):
+        writings = 0
+
+        def _publish(self, ledger: Ledger) -> None:
+            super()._publish(ledger)
+            self.writings += 1
+
+    lost, new, display = Ledger(tmp_path), Ledger(tmp_path), Counted(Console(file=StringIO()))
+    lost.claim()
+
+    def comes_round() -> None:
+        """Until a writing is over that began after now."""
+        before = display.writings
+        while display.writings < before + 2:
+            pass
+
+    with display.publishing(lost):
+        if taken_over:
+            new.claim()
+            comes_round()
+        put(tmp_path / progress.FILE)
+        comes_round()
+        assert ((tmp_path / progress.FILE).read_text() == "the new owner's") == taken_over
+    assert (tmp_path / progress.FILE).exists() == taken_over

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from actrec.engine import progress
 from actrec.engine.progress import FILE, Display, Running, TrialProgress, read_news
+from actrec.results.ledger import Ledger
 
 
 @pytest.fixture
@@ -18,6 +20,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     now = SimpleNamespace(value=1000.0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now.value))
     return now
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """The driver's, in whose folder ``tmp_path`` it publishes."""
+    found = Ledger(tmp_path)
+    found.claim()
+    yield found
+    found.release()
 
 
 def shown(text: StringIO) -> str:
@@ -76,15 +87,15 @@ def quiet() -> Display:
 
 
 def test_watchers_are_told_what_is_prepared_and_what_is_trained(
-    clock: SimpleNamespace, tmp_path: Path
+    clock: SimpleNamespace, tmp_path: Path, ledger: Ledger
 ) -> None:
     display = quiet()
-    with display.publishing(tmp_path):
+    with display.publishing(ledger):
         first = read_news(tmp_path)
     assert first is not None
     assert (first.phase, first.done, first.total) == ("starting", 0, 0)
     display.update("videos decoded", 120, 400)
-    with display.publishing(tmp_path):
+    with display.publishing(ledger):
         second = read_news(tmp_path)
     assert second is not None
     assert (second.phase, second.done, second.total) == ("videos decoded", 120, 400)
@@ -96,7 +107,7 @@ def test_watchers_are_told_what_is_prepared_and_what_is_trained(
     for _ in range(4):
         trials.epoch("a", clips=100)
     trials.ended("b", ok=False)
-    with display.publishing(tmp_path):
+    with display.publishing(ledger):
         last = read_news(tmp_path)
     assert last is not None
     assert (last.phase, last.done, last.total) == ("trials", 2, 5)
@@ -109,11 +120,11 @@ def test_watchers_are_told_what_is_prepared_and_what_is_trained(
 
 
 def test_news_are_written_again_and_again_and_removed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ledger: Ledger
 ) -> None:
     monkeypatch.setattr(progress, "WRITE_S", 0.001)
     display = quiet()
-    with display.publishing(tmp_path):
+    with display.publishing(ledger):
         before = read_news(tmp_path)
         display.update("videos decoded", 1, 2)
         while (after := read_news(tmp_path)) is None or after.phase == "starting":
@@ -122,22 +133,22 @@ def test_news_are_written_again_and_again_and_removed(
         assert after.written is not None
         assert before.written is not None
         assert after.written > before.written
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"owner.json", "heartbeat"}
 
 
-def test_news_that_cannot_be_written_cost_nothing(tmp_path: Path) -> None:
+def test_news_that_cannot_be_written_cost_nothing(tmp_path: Path, ledger: Ledger) -> None:
     (tmp_path / FILE).mkdir()
-    with quiet().publishing(tmp_path):
+    with quiet().publishing(ledger):
         pass
     assert read_news(tmp_path) is None
 
 
-def test_a_trial_goes_on_from_its_checkpoint(clock: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_trial_goes_on_from_its_checkpoint(clock: SimpleNamespace, tmp_path: Path, ledger: Ledger) -> None:
     display = quiet()
     trials = TrialProgress(display, 1, 0, {"a": 15})
     trials.started("a")
     trials.epoch("a", clips=10, number=8)
-    with display.publishing(tmp_path):
+    with display.publishing(ledger):
         found = read_news(tmp_path)
     assert found is not None
     assert [(one.epoch, one.epochs) for one in found.running] == [(8, 15)]
