@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from actrec.results.schema import TABLES
 @dataclass(frozen=True, slots=True)
 class Box:
     """A box plot of n values: quartiles, and the least and greatest value within 1.5 times the interquartile
-    range of the box (Tukey, "Exploratory Data Analysis", 1977)."""
+    range of the box (Tukey, "Exploratory Data Analysis", 1977); and the least and greatest of all."""
 
     name: str
     n: int
@@ -28,6 +28,8 @@ class Box:
     median: float
     q3: float
     high: float
+    least: float
+    greatest: float
 
     @classmethod
     def of(cls, name: str, values: NDArray[np.float64]) -> Box:
@@ -35,7 +37,14 @@ class Box:
         q1, median, q3 = map(float, np.quantile(values, [0.25, 0.5, 0.75]))
         reach = 1.5 * (q3 - q1)
         inside = values[(values >= q1 - reach) & (values <= q3 + reach)]
-        return cls(name, len(values), float(inside.min()), q1, median, q3, float(inside.max()))
+        low, high, least, greatest = map(float, (inside.min(), inside.max(), values.min(), values.max()))
+        return cls(name, len(values), low, q1, median, q3, high, least, greatest)
+
+
+def constant(boxes: Sequence[Box]) -> float | None:
+    """The value that all videos have; None where they differ, or there are none."""
+    found = {end for box in boxes for end in (box.least, box.greatest)}
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from actrec.errors import LedgerError
 from actrec.report.figures.data import box_plots, class_counts
 from actrec.report.frames import read_frames
 from actrec.report.page import build_report
-from actrec.report.videos import Box, read_videos
+from actrec.report.videos import Box, constant, read_videos
 from actrec.results.schema import table
 from tests.report import tiny
 from tests.report.example import write_example
@@ -21,7 +21,16 @@ from tests.report.exhibits import write_exhibits
 def test_a_box_is_tukeys() -> None:
     # Of 1, 2, 3, 4, 5 and 20 the quartiles are 2.25, 3.5 and 4.75; 4.75 + 1.5 · 2.5 = 8.5 leaves out 20.
     box = Box.of("name", np.array([1.0, 2, 3, 4, 5, 20]))
-    assert box == Box("name", 6, 1.0, 2.25, 3.5, 4.75, 5.0)
+    assert box == Box("name", 6, 1.0, 2.25, 3.5, 4.75, 5.0, 1.0, 20.0)
+
+
+def test_only_what_all_videos_have_is_constant() -> None:
+    same = Box.of("train", np.array([25.0, 25, 25, 25]))
+    assert constant([same, Box.of("test", np.array([25.0]))]) == 25.0
+    # Its whiskers and its box are at 25; one video is not.
+    assert constant([Box.of("train", np.array([25.0, 25, 25, 25, 30]))]) is None
+    assert constant([same, Box.of("test", np.array([30.0]))]) is None
+    assert constant([]) is None
 
 
 def test_videos_are_told_by_class_and_by_split(tmp_path: Path) -> None:
@@ -75,15 +84,19 @@ def test_figures_of_the_data_hold_counts_and_quartiles() -> None:
     figure = class_counts(counts, ["few", "many"])
     assert list(figure.layout.yaxis.ticktext) == ["many", "few"]
     assert [(bar.name, list(bar.x)) for bar in figure.data] == [("train", [4, 1]), ("test", [2, 0])]
-    (boxes,) = box_plots([Box("a<b", 6, 1.0, 2.25, 3.5, 4.75, 5.0)], "seconds").data
+    boxes, beyond = box_plots([Box("a<b", 6, 1.0, 2.25, 3.5, 4.75, 5.0, 1.0, 20.0)], "seconds").data
     assert (boxes.q1[0], boxes.median[0], boxes.upperfence[0]) == (2.25, 3.5, 5.0)
+    assert (beyond.x, beyond.y) == ((20.0,), (0,))
 
 
 def test_the_page_shows_the_data(tmp_path: Path) -> None:
     folder = write_exhibits(write_example(tmp_path))
     markup = build_report(folder).read_text(encoding="utf-8")
-    for ident in ("data-classes", "data-seconds", "data-sides", "data-rates"):
+    for ident in ("data-classes", "data-seconds", "data-rates"):
         assert f'id="{ident}"' in markup
+    # All are as large: a line of text says so.
+    assert 'id="data-sides"' not in markup
+    assert "240 pixels, the shorter side" in markup
     # Two training videos of each of the ten classes, and one test video to make three.
     assert markup.count("<img ") >= 30
     tiny.write_study(folder, name="bare")

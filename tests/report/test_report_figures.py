@@ -150,11 +150,12 @@ def test_a_precision_recall_curve_is_steps_from_recall_zero() -> None:
 
 def test_the_fit_joins_validation_and_test(report: Report) -> None:
     fits = [Fit("baseline", "top1", 0.95, 0.8, 0.75), Fit("a=x", "top1", None, 0.8, 0.5)]
-    figure = fit(fits, report.arms, unit("top1"))
+    figure = fit(fits, report.arms, "top-1", unit("top1"))
     lines, train, val, test = figure.data
     assert lines.x == (80.0, 75.0, None, 80.0, 50.0, None)
     assert (train.x, val.x, test.x) == ((95.0, None), (80.0, 80.0), (75.0, 50.0))
     assert list(figure.layout.yaxis.ticktext) == ["baseline", "a = x"]
+    assert figure.layout.xaxis.title.text == "top-1, %"
 
 
 def test_accuracy_against_cost_names_the_front(report: Report) -> None:

@@ -52,6 +52,20 @@
   );
   canvases.forEach((canvas) => observer.observe(canvas));
 
+  // The navigation marks the section that is read, and keeps its name in sight.
+  const links = new Map([...document.querySelectorAll("nav a")].map((link) => [document.querySelector(link.hash), link]));
+  const mark = (current) => {
+    links.forEach((link) => link.removeAttribute("aria-current"));
+    current.setAttribute("aria-current", "true");
+    const bar = current.parentElement;
+    bar.scrollLeft = current.offsetLeft - (bar.clientWidth - current.offsetWidth) / 2;
+  };
+  const follow = new IntersectionObserver(
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => mark(links.get(entry.target))),
+    { rootMargin: "-20% 0px -79% 0px" },
+  );
+  links.forEach((link, section) => follow.observe(section));
+
   // Paper shows everything, at its own width.
   const fit = () => canvases.filter((canvas) => canvas.dataset.drawn && canvas.checkVisibility()).forEach((canvas) => Plotly.Plots.resize(canvas));
   let folded = [];

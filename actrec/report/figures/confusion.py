@@ -73,14 +73,7 @@ def _matrix(class_names: Sequence[str]) -> tuple[go.Figure, list[str]]:
     names = [style.text(name) for name in class_names]
     fig = style.figure(
         height=int(110 + len(names) * min(34, max(13, 340 / len(names)))),
-        xaxis={
-            "title": {"text": "predicted", "standoff": 6},
-            "tickvals": list(range(len(names))),
-            "ticktext": names,
-            "tickangle": 40,
-            "showgrid": False,
-            "zeroline": False,
-        },
+        xaxis=style.columns(names) | {"title": {"text": "predicted", "standoff": 6}},
         yaxis=style.rows(names)
         | {"range": [len(names) - 0.5, -0.5], "title": {"text": "true", "standoff": 4}},
     )

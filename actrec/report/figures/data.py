@@ -43,7 +43,8 @@ def class_counts(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) 
 
 
 def box_plots(boxes: Sequence[Box], title: str) -> go.Figure:
-    """Box plots side by side in rows, drawn from their five numbers; no value is in the page."""
+    """Box plots side by side in rows, drawn from their numbers; of the values beyond the whiskers the page has
+    the least and the greatest alone, as rings."""
     fig = style.figure(
         height=max(120, 70 + 20 * len(boxes)),
         xaxis={"title": {"text": title}, "rangemode": "tozero"},
@@ -60,5 +61,18 @@ def box_plots(boxes: Sequence[Box], title: str) -> go.Figure:
         line={"color": style.BLUE, "width": 1.5},
         fillcolor=style.rgba(style.BLUE, 0.2),
         hoverinfo="x",
+    )
+    beyond = [
+        (row, end)
+        for row, box in enumerate(boxes)
+        for end, whisker in ((box.least, box.low), (box.greatest, box.high))
+        if end != whisker
+    ]
+    fig.add_scatter(
+        y=[row for row, _ in beyond],
+        x=[end for _, end in beyond],
+        mode="markers",
+        marker={"color": style.BLUE, "symbol": "circle-open", "size": 6},
+        hovertemplate="%{x:.4~g}<extra></extra>",
     )
     return fig

@@ -18,17 +18,18 @@ MARKS = {
 }
 
 
-def fit(fits: Sequence[Fit], arms: Sequence[Arm], unit: Unit) -> go.Figure:
+def fit(fits: Sequence[Fit], arms: Sequence[Arm], title: str, unit: Unit) -> go.Figure:
     """A row for each arm with a mark for each split, joined from validation to test: the optimism.
 
     Args:
         fits: of one metric.
+        title: its name.
         unit: of the axis; shares are drawn as percent.
     """
     by_arm = {found.arm: found for found in fits}
     rows = [arm for arm in arms if arm.name in by_arm]
     values = {split: [_scaled(getattr(by_arm[arm.name], split), unit) for arm in rows] for split in MARKS}
-    title = "%" if unit.scale == 100 else unit.name
+    title = f"{title}, {'%' if unit.scale == 100 else unit.name}"
     fig = style.figure(
         height=110 + 33 * max(len(rows), 1),
         xaxis={"title": {"text": title}, "zeroline": False},

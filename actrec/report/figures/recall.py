@@ -65,13 +65,7 @@ def recall_change(outcomes: Sequence[Outcome], arms: Sequence[Arm], class_names:
     names = [style.text(name) for name in class_names]
     fig = style.figure(
         height=120 + 36 * max(len(rows), 1),
-        xaxis={
-            "tickvals": list(range(len(names))),
-            "ticktext": names,
-            "showgrid": False,
-            "zeroline": False,
-            "side": "bottom",
-        },
+        xaxis=style.columns(names),
         yaxis=style.rows([style.arm_label(arm.factor, arm.level, arm.name) for arm in rows])
         | {"range": [len(rows) - 0.5, -0.5]},
     )
@@ -80,7 +74,7 @@ def recall_change(outcomes: Sequence[Outcome], arms: Sequence[Arm], class_names:
         zmin=-limit,
         zmax=limit,
         colorscale=style.DIVERGING,
-        colorbar={"title": {"text": "points", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+        colorbar={"title": {"text": "points", "side": "top"}, "thickness": 10, "outlinewidth": 0},
         xgap=1,
         ygap=1,
         text=[["" if np.isnan(cell) else style.signed(cell) for cell in row] for row in change],

@@ -95,6 +95,7 @@ def figure(
         "zerolinecolor": GRID,
         "linecolor": GRID,
         "automargin": True,
+        "ticks": "",
         "fixedrange": True,  # a finger or a wheel on the figure scrolls the page
     }
     style = {
@@ -110,6 +111,18 @@ def figure(
         "yaxis": axis | (yaxis or {}),
     }
     return go.Figure(layout=style | layout)
+
+
+def columns(labels: list[str]) -> dict[str, Any]:
+    """An x axis with one labelled column for each of ``labels``. They end at their column and rise to it, so
+    that none reaches beyond the figure's right end, where plotly would leave it out."""
+    return {
+        "tickvals": list(range(len(labels))),
+        "ticktext": labels,
+        "tickangle": -40,
+        "showgrid": False,
+        "zeroline": False,
+    }
 
 
 def rows(labels: list[str]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def fit(report: Report) -> Html | None:
     figures = [
         plot(
             f"fit-{metric}",
-            fit_plot(found, report.focus, words.unit(metric)),
+            fit_plot(found, report.focus, words.metric_name(metric), words.unit(metric)),
             f"{words.metric_name(metric)} of every arm on the training, validation and test splits.",
             f"{words.metric_name(metric)} at the epoch that was tested: training as it was trained (dropout "
             "and augmentation on), validation, test. Means over seeds.",

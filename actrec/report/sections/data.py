@@ -11,6 +11,7 @@ from actrec.report.markup import Child, Html, el
 from actrec.report.sections.parts import Cell, Column, facts, note, picture, plot, section, table
 from actrec.report.sections.verdicts import videos
 from actrec.report.values import Report
+from actrec.report.videos import Box, constant
 
 SPLITS = {
     "builtin": "those of the built-in data set",
@@ -32,6 +33,8 @@ def data(report: Report) -> Html:
             [
                 ("Videos", videos(report)),
                 ("Splits", SPLITS.get(report.data.split_source or "", report.data.split_source)),
+                ("Resolution", _same(report.videos.sides, "pixels, the shorter side") if report.videos else None),
+                ("Frame rate", _same(report.videos.rates, "frames a second") if report.videos else None),
                 ("Groups", f"{report.videos.groups:,}" if report.videos else None),
                 ("Groups on both sides of a split", None if groups is None else str(groups)),
                 (
@@ -61,11 +64,27 @@ def _figures(report: Report) -> list[Html]:
         ("data-rates", report.videos.rates, "frames a second", "Frame rate by split"),
     ]
     figures = [
-        plot(ident, box_plots(of, title), f"{label}, as box plots.", label)
+        plot(
+            ident,
+            box_plots(of, title),
+            f"{label}, as box plots.",
+            [f"{label}: quartiles, and whiskers of at most 1.5 times the box", _beyond(of)],
+        )
         for ident, of, title, label in boxes
-        if of
+        if of and constant(of) is None  # one value in all videos is a fact, and no figure
     ]
     return [*found, el("div", figures)] if figures else found
+
+
+def _same(boxes: Sequence[Box], unit: str) -> str | None:
+    """The value that all videos have; None where they differ, which is drawn."""
+    value = constant(boxes)
+    return None if value is None else f"{value:.4g} {unit}"
+
+
+def _beyond(boxes: Sequence[Box]) -> str:
+    drawn = any(box.least != box.low or box.greatest != box.high for box in boxes)
+    return "; rings are the least and the greatest of all" if drawn else ""
 
 
 def _classes(counts: Mapping[str, Mapping[str, int]], known: Sequence[str]) -> list[str]:
