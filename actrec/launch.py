@@ -21,7 +21,7 @@ from actrec.models import weights
 from actrec.report.page import build_report
 from actrec.report.tables import load
 from actrec.report.words import answer
-from actrec.results.ledger import Ledger
+from actrec.results.reader import Reader
 from actrec.spec import assignment, override
 from actrec.study.factors import RESERVED, Study
 from actrec.study.greedy import ADAPTIVE
@@ -91,7 +91,7 @@ def _run(study: Study, arguments: argparse.Namespace, display: Display) -> int:
         outcome = run_study(study, manifest, options, display)
     finally:
         # Of what this launch wrote: one that was refused has no business with another's page.
-        if _stamp(out) != before and Ledger(out).done():
+        if _stamp(out) != before and Reader(out).done():
             page = build_report(out)
             display.say(f"{answer(load(out))}\nreport: {page}")
     pruned = f", {outcome.pruned} stopped early" if outcome.pruned else ""

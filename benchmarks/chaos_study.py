@@ -16,7 +16,8 @@ from actrec.engine.progress import Display
 from actrec.engine.run import RunOptions, load_manifest, run_study, with_data
 from actrec.engine.search import STORAGE
 from actrec.errors import ActrecError
-from actrec.results.ledger import LEDGER_TABLES, Ledger
+from actrec.results.ledger import Ledger
+from actrec.results.reader import LEDGER_TABLES
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
 from actrec.study.dimensions import Categorical, Float, Int, When
 from actrec.study.factors import Factor, Study

@@ -34,7 +34,8 @@ from actrec.engine.progress import Display
 from actrec.engine.run import RunOptions, run_study, with_data
 from actrec.errors import ClusterError
 from actrec.report.page import build_report
-from actrec.results.ledger import LEDGER_TABLES, Ledger
+from actrec.results.ledger import Ledger
+from actrec.results.reader import LEDGER_TABLES
 from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec
 from actrec.study.factors import Factor, Study

@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from actrec.engine.placement import Allocation
 from actrec.errors import PlacementError, StudyError
-from actrec.results.ledger import Ledger
+from actrec.results.reader import Reader
 from actrec.training.learner import Modes
 
 
@@ -44,7 +44,7 @@ class Conditions:
         return f"{self.workers} worker(s) on {self.device} from the {self.feed}{modes}"
 
 
-def check_alike(ledger: Ledger, trial_ids: Collection[str], conditions: Conditions, study: str) -> None:
+def check_alike(ledger: Reader, trial_ids: Collection[str], conditions: Conditions, study: str) -> None:
     """Trials that are compared must be trained alike.
 
     Args:

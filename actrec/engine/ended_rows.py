@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actrec.results.ledger import Ledger
+from actrec.results.reader import Reader
 from actrec.results.schema import TABLES
 from actrec.study.factors import Study
 from actrec.study.proposals import SEARCH
 from actrec.study.search import OBJECTIVES
 
 
-def ended_rows(study: Study, ledger: Ledger) -> list[dict[str, Any]]:
+def ended_rows(study: Study, ledger: Reader) -> list[dict[str, Any]]:
     """The rows of the trials in a ledger, with what :func:`actrec.study.rounds.current` needs of them."""
     wanted = {"trial_id", "status", "val_top1", f"val_{study.metric}"}
     if study.search is not None:

@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from actrec.errors import LedgerError
-from actrec.results.ledger import Ledger
+from actrec.results.reader import Reader
 from actrec.stats.scores import MISSING, Cell, Outcomes, outcomes_of
 
 COLUMNS = ["trial_id", "video_id", "group", "label", "scores"]
 
 
-def read_outcomes(ledger: Ledger, trials: Mapping[str, Cell]) -> Outcomes | None:
+def read_outcomes(ledger: Reader, trials: Mapping[str, Cell]) -> Outcomes | None:
     """The outcomes of some trials, a bounded piece of the table at a time; None without a prediction.
 
     Of each prediction 12 bytes are kept: neither memory nor time grows with the number of classes.

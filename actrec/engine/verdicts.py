@@ -9,7 +9,7 @@ from typing import Any
 
 from actrec.engine.outcomes import read_outcomes
 from actrec.results import parquet
-from actrec.results.ledger import Ledger
+from actrec.results.reader import Reader
 from actrec.results.schema import table
 from actrec.stats.effects import EffectRow, effects
 from actrec.stats.factorial import contrast_rows
@@ -21,7 +21,7 @@ from actrec.study.race import open_arms
 from actrec.study.rounds import Look, Round
 
 
-def write(folder: Path, study: Study, now: Round, ledger: Ledger) -> list[dict[str, Any]]:
+def write(folder: Path, study: Study, now: Round, ledger: Reader) -> list[dict[str, Any]]:
     """Writes both tables; returns the rows of the planned trials that are done."""
     rows = _rows(ledger, now.trials)
     compared = {trial.trial_id for trial in now.compared}
@@ -37,7 +37,7 @@ def write(folder: Path, study: Study, now: Round, ledger: Ledger) -> list[dict[s
     return rows
 
 
-def look(study: Study, ledger: Ledger) -> Look:
+def look(study: Study, ledger: Reader) -> Look:
     """Tells a race which arms are open, by the verdicts of the trials that it asks about."""
 
     def open_now(trials: Sequence[Trial], arms: Sequence[Arm], looks: int) -> Mapping[str, int]:
@@ -53,7 +53,7 @@ def _judge(
     return effects(rows, arms, outcomes=outcomes, metric=study.metric, margin=study.margin, looks=looks)
 
 
-def _rows(ledger: Ledger, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+def _rows(ledger: Reader, trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """Of the trials that are done. What a trial is an arm of is said by the plan, not by its row: other
     designs may share the trial."""
     planned = {trial.trial_id: trial for trial in trials}
@@ -63,5 +63,5 @@ def _rows(ledger: Ledger, trials: Sequence[Trial]) -> list[dict[str, Any]]:
     ]
 
 
-def _outcomes(ledger: Ledger, rows: Sequence[Mapping[str, Any]]) -> Outcomes | None:
+def _outcomes(ledger: Reader, rows: Sequence[Mapping[str, Any]]) -> Outcomes | None:
     return read_outcomes(ledger, {row["trial_id"]: (row["arm"], row["seed"]) for row in rows})

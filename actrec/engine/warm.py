@@ -10,7 +10,7 @@ from typing import Any
 
 from actrec.engine.folder import read_record
 from actrec.errors import StudyError
-from actrec.results.ledger import Ledger
+from actrec.results.reader import Reader
 from actrec.results.schema import OK
 from actrec.spec import TrialSpec, override, trial_id
 from actrec.study.factors import Study
@@ -40,7 +40,7 @@ def warmed(study: Study, folder: Path, earlier: Path, *, fresh: bool = False) ->
     if not (earlier / "study.json").exists():
         raise StudyError(f"--warm-start {earlier}: there is no study in that folder")
     wanted = ["status", "spec", *study.search.objectives]
-    rows = Ledger(earlier).read("trials", columns=wanted).to_pylist()
+    rows = Reader(earlier).read("trials", columns=wanted).to_pylist()
     found: dict[str, tuple[dict[str, Any], list[list[float]]]] = {}
     for row in rows:
         values = [row[name] for name in study.search.objectives]

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from actrec.results.ledger import LEDGER_TABLES, Ledger
+from actrec.results.ledger import Ledger
+from actrec.results.reader import LEDGER_TABLES
 
 VIDEOS = 3
 

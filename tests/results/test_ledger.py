@@ -15,7 +15,8 @@ import pytest
 
 from actrec.errors import LedgerError
 from actrec.files import ASIDE
-from actrec.results.ledger import LEDGER_TABLES, Ledger
+from actrec.results.ledger import Ledger
+from actrec.results.reader import LEDGER_TABLES
 from actrec.results.schema import TABLES
 from tests.results.rows import VIDEOS, content, epochs, names, predictions, put, row
 
