@@ -11,18 +11,15 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
-from rich.text import Text
 
 from actrec.data.build import build_manifest, list_videos, paths_to_probe, read_blocks, with_random_val
-from actrec.data.checks import SPLITS, check_paths, strings
-from actrec.data.counts import Counts, cut_here
+from actrec.data.checks import check_paths, strings
+from actrec.data.counts import cut_here
 from actrec.data.layouts import LAYOUTS
 from actrec.data.manifest import Manifest
 from actrec.data.probe import Probe
 from actrec.errors import ActrecError
-
-SHOWN = 20  # videos or groups listed in full; of more, the number is said
+from actrec.printing import list_lines, printable, show_manifest
 
 BUILD = """\
 Lists the videos of a data set, decodes each once to see what is in it, and writes a manifest: one row a
@@ -176,7 +173,7 @@ def run_synthetic(arguments: argparse.Namespace) -> int:
 
 def _write(manifest: Manifest, path: Path, notes: Sequence[str] = ()) -> None:
     manifest.write(path)
-    _show(manifest, manifest.counts())
+    show_manifest(manifest, manifest.counts())
     for note in notes:
         print(f"note: {printable(note)}")
     print(f"wrote {printable(str(path))} (digest {manifest.digest})")
@@ -187,7 +184,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     """Check a manifest and its files."""
     manifest = Manifest.read(arguments.manifest)
     counts = manifest.counts()
-    _show(manifest, counts)
+    show_manifest(manifest, counts)
     wrong = [f"group {group} is on two sides of a cut that was made here" for group in counts.leaks]
     if arguments.quick:
         print("files and near-duplicates: not checked (--quick)")
@@ -196,7 +193,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     else:
         wrong += _changed(manifest, arguments.address)
         wrong += _near_duplicates(manifest, arguments.manifest)
-    _list("problems", wrong)
+    list_lines("problems", wrong)
     if not wrong:
         print(f"{printable(str(arguments.manifest))}: good (digest {manifest.digest})")
     return 1 if wrong else 0
@@ -239,8 +236,8 @@ def _near_duplicates(manifest: Manifest, path: Path) -> list[str]:
             within.append(line)
         else:
             (ours if sides.issuperset(pair.splits) else official).append(line)
-    _list("near-duplicates in two groups of one split, which a cross-validation would part", within)
-    _list("near-duplicates on two sides, as the official lists have them", official)
+    list_lines("near-duplicates in two groups of one split, which a cross-validation would part", within)
+    list_lines("near-duplicates on two sides, as the official lists have them", official)
     if not pairs:
         print("near-duplicates: none")
     return [f"near-duplicates on two sides of a cut that was made here: {line}" for line in ours]
@@ -263,42 +260,3 @@ def _changed(manifest: Manifest, address: str | None) -> list[str]:
         ]:
             wrong.append(f"{row['path']}: another file now ({', '.join(changes)})")
     return wrong
-
-
-def _show(manifest: Manifest, counts: Counts) -> None:
-    """Print what a manifest holds: classes × splits, then all that a user should know before trusting it."""
-    table = Table("class", *(Column(split, justify="right") for split in SPLITS), show_footer=True)
-    table.columns[0].footer = f"{len(manifest.class_names)} classes"
-    for column, split in zip(table.columns[1:], SPLITS, strict=True):
-        column.footer = str(sum(counts.videos[split].values()))
-    for name in manifest.class_names:
-        table.add_row(Text(printable(name)), *(str(counts.videos[split][name]) for split in SPLITS))
-    Console().print(table)
-    print(f"root {printable(str(manifest.root))}, layout {manifest.layout}")
-    made = " and ".join(manifest.cut) or "none"
-    blocks = len(set(strings(manifest.table, "block")))
-    within = f" in {blocks} blocks" if blocks > 1 else ""
-    print(f"splits: {manifest.split_source}; cut here: {made}; groups: {counts.groups}{within}")
-    _list("videos do not decode", [f"{one.path}: {one.reason}" for one in counts.undecodable])
-    official = [group for group in counts.straddling if group not in counts.leaks]
-    _list(
-        f"of {counts.groups} groups straddle splits, as the official lists have them",
-        [f"{group} ({', '.join(counts.straddling[group])})" for group in official],
-    )
-    for split, names in counts.absent.items():
-        _list(f"classes have no readable {split} video", names)
-
-
-def _list(what: str, lines: Sequence[str]) -> None:
-    """Print how many there are and the first of them; nothing where there are none."""
-    if lines:
-        print(f"{len(lines)} {what}:")
-        for line in lines[:SHOWN]:
-            print(f"  {printable(line)}")
-        if len(lines) > SHOWN:
-            print(f"  … and {len(lines) - SHOWN} more")
-
-
-def printable(text: str) -> str:
-    """The text with its control characters escaped: names of files must not steer a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

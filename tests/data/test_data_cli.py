@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from actrec.cli_data import add_parser, printable
+from actrec.cli_data import add_parser
 from actrec.data.manifest import Manifest
+from actrec.printing import printable
 
 Video = Callable[..., Path]
 Run = Callable[..., tuple[int, str, str]]
