@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from actrec.data.manifest import Manifest
@@ -21,19 +19,11 @@ from actrec.engine.options import RunOptions
 from actrec.engine.placement import Allocation, allocate
 from actrec.engine.prepare import Feed, Supply, choose_feed
 from actrec.engine.progress import Display
-from actrec.engine.provenance import (
-    data_record,
-    hardware,
-    joined_record,
-    launch_record,
-    plan_record,
-    run_record,
-)
 from actrec.engine.search import Growing, Storage, forget
+from actrec.engine.study_record import StudyRecord
 from actrec.engine.sweep import Sweep
 from actrec.engine.verdicts import look
 from actrec.errors import ActrecError, EngineError, StudyError
-from actrec.results.files import write_json
 from actrec.results.ledger import Ledger
 from actrec.results.schema import FAILED, OK, PRUNED
 from actrec.spec import ClipSpec, DataSpec
@@ -73,14 +63,12 @@ class Launch:
     token: str
 
     def __post_init__(self) -> None:
-        self._started = time.monotonic()
-        self._earlier = read_record(self.options.out)
-        shares = self._earlier.get("sharing", {}).get("prefixes", {})
+        earlier = read_record(self.options.out)
+        shares = earlier.get("sharing", {}).get("prefixes", {})
         self._supply = Supply(self.display, self.options.out.absolute(), dict(shares))
         self._tried: set[str] = set()
         self._keys: dict[tuple[DataSpec, ClipSpec], ClipKey] = {}
-        self._record: dict[str, Any] = {}
-        self._data = data_record(self.study, self.manifest)
+        self._record = StudyRecord(self.study, self.manifest, self.ledger, self._supply, earlier)
         self._storage = Storage(self.options.out, self.study, self.display.say)
 
     def pending(self) -> list[Trial]:
@@ -122,7 +110,7 @@ class Launch:
         self._draw()
         self.ledger.compact()
         rows = verdicts.write(self.options.out, self.study, self._now, self.ledger)
-        self._write_record(ended=True)
+        self._record.write(self._now, ended=True)
         ok, pruned = (sum(row["status"] == status for row in rows) for status in (OK, PRUNED))
         failed = len(rows) - ok - pruned
         return Outcome(len(trials), ok, failed, self._supply.filled, self._supply.forwards, pruned)
@@ -180,24 +168,23 @@ class Launch:
         check_modes(self.options.modes, allocation)
         conditions = Conditions.of(allocation, self.options.modes, stream=feed == "stream")
         check_alike(self.ledger, {trial.trial_id for trial in self._now.trials}, conditions, self.study.name)
-        if not self._record:
+        if not self._record.runs:
             self.display.say(f"Ray: {cluster}; trials: {allocation}")
-            self._record = run_record()
-            self._record["hardware"] = hardware(cluster.nodes[: cluster.up], str(allocation))
+            self._record.begin(cluster.nodes[: cluster.up], str(allocation))
             check_shared([self.options.out.absolute(), cache.cache_root()])
         # With the record: a page must not show this plan with another's effects.
         verdicts.write(self.options.out, self.study, self._now, self.ledger)
-        self._write_record()
+        self._record.write(self._now)
         self._supply.decode(keys, feed, self._shown(pending))
         if feed == "stream":
             self._draw()  # while there is a sample: the next round may have need of others
-        self._write_record()  # so that what was decoded is known, whatever happens next
+        self._record.write(self._now)  # so that what was decoded is known, whatever happens next
         if self.options.share:
             # What a search will propose is not known: what it can propose stands for it.
             planned = expected(self.study) if growing else self._now.trials
             keys_of = {trial.trial_id: self._key(trial) for trial in planned}
             self._supply.share(planned, planned if growing else pending, keys_of, allocation)
-            self._write_record()
+            self._record.write(self._now)
         self._train(pending, allocation, conditions)
 
     @property
@@ -259,7 +246,7 @@ class Launch:
         """Something is new in the search."""
         assert self._now.proposals is not None
         forget(self.options.out, self._now.proposals)
-        self._write_record()
+        self._record.write(self._now)
 
     def _command(self, trial: Trial, *, embed: bool, allocation: Allocation) -> RunEpoch:
         """What a worker is told of a trial. A streamed one leaves embeddings of the sample alone: a second
@@ -277,27 +264,6 @@ class Launch:
             cutoffs=dict(trial.cutoffs),
             keep=trial.keep,
         )
-
-    def _write_record(self, *, ended: bool = False) -> None:
-        """Writes study.json, with this launch in it if anything runs."""
-        self.ledger.check_owner()
-        now = self._now
-        if now.growing is not None:
-            now = dataclasses.replace(now, trials=tuple(now.growing.trials))
-        plan_part = plan_record(self.study, now, self._data)
-        run_part, launch = dict(self._record), None
-        if run_part:
-            seconds = round(time.monotonic() - self._started, 1)
-            launch = launch_record(run_part["started"], seconds, self.manifest.digest, self._supply.filled)
-            run_part["sharing"] = {
-                "lines": self._supply.decisions,
-                "prefix_forwards": self._supply.forwards,
-                "prefixes": self._supply.shares,
-            }
-            if ended:
-                run_part["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
-        record = joined_record(self._earlier, plan_part, run_part, launch)
-        write_json(self.options.out / "study.json", record)
 
 
 def wanted_of(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
