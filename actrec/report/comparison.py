@@ -52,10 +52,12 @@ class Baselines:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``settings`` are those of the baselines that differ: path, ours, theirs; None where one lacks it."""
+    """``names`` tell the studies apart, two runs of one too. ``settings`` are those of the baselines that
+    differ: path, ours, theirs; None where one lacks it."""
 
     ours: Report
     theirs: Report
+    names: tuple[str, str]
     settings: tuple[tuple[str, Any, Any], ...]
     pairs: tuple[Pair, ...]
     only_ours: tuple[str, ...]
@@ -77,12 +79,24 @@ def compare(folder: Path, other: Path) -> Comparison:
     return Comparison(
         ours,
         theirs,
+        _names((ours.name, folder), (theirs.name, other)),
         _settings(ours, theirs),
         tuple(Pair(e.arm, e, known[e.arm]) for e in ours.effects if e.arm in known),
         tuple(name for name in names if name not in others),
         tuple(name for name in others if name not in names),
         _baselines(_Scores.of(folder, ours), _Scores.of(other, theirs)),
     )
+
+
+def _names(*studies: tuple[str, Path]) -> tuple[str, str]:
+    """The studies' names; where they are the same, with their folders."""
+    (name, folder), (other, elsewhere) = studies
+    if name != other:
+        return name, other
+    folder, elsewhere = folder.resolve(), elsewhere.resolve()
+    if folder.name != elsewhere.name:
+        return f"{name} ({folder.name})", f"{other} ({elsewhere.name})"
+    return f"{name} ({folder})", f"{other} ({elsewhere})"
 
 
 def _settings(ours: Report, theirs: Report) -> tuple[tuple[str, Any, Any], ...]:

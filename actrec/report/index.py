@@ -13,6 +13,7 @@ from actrec.report import words
 from actrec.report.document import MARK, document, write
 from actrec.report.exports import SUMMARY
 from actrec.report.figures import style
+from actrec.report.figures.window import window
 from actrec.report.markup import Child, Html, el
 from actrec.report.record import at, finite
 from actrec.report.sections.parts import Cell, Column, table
@@ -69,7 +70,7 @@ def _summary(folder: Path) -> Mapping[str, Any]:
 def _page(entries: Sequence[Entry]) -> str:
     columns = [
         Column("Study"),
-        Column("Started"),
+        Column("Started, UTC"),
         Column("Trials", number=True),
         Column("Baseline, top-1", number=True),
         Column("Answer"),
@@ -110,9 +111,10 @@ def _row(entry: Entry) -> list[Child | Cell]:
     planned = at(found, "planned", int, 0)
     others = [f", {n} {status}" for status in ("failed", "pruned") if (n := at(found, status, int, 0))]
     trials = f"{at(found, 'ok', int, 0)} of {planned}{''.join(others)}"
+    other = f" in {entry.folder}" if entry.folder != at(found, "name", str, entry.folder) else None
     return [
-        link,
-        Cell(started[:16].replace("T", " "), started),
+        [link, el("span", other, class_="muted") if other else None],
+        Cell(el("span", words.moment(started)[:16], class_="nowrap"), started),
         Cell(trials, planned),
         Cell(words.percent(top1), top1),
         el("span", at(found, "answer", str, ""), class_="wrap"),
@@ -121,14 +123,17 @@ def _row(entry: Entry) -> list[Child | Cell]:
 
 
 def _picture(effects: Sequence[Mapping[str, Any]]) -> Html | None:
-    """A line for each effect from end to end of its interval, all on one scale around none."""
+    """A line for each effect from end to end of its interval, all on one scale around none; what is far
+    outside the others' range is at the edge."""
     numbers = [[_number(effect, name) for name in ("low", "difference", "high")] for effect in effects]
-    reach = max((abs(value) for row in numbers for value in row if value is not None), default=0.0)
-    if not reach:
+    known = [[value for value in row if value is not None] for row in numbers]
+    if not any(map(any, known)):
         return None
+    shown = window([(min(row), max(row)) for row in known if row], 0.0)
+    reach = max(abs(shown.low), abs(shown.high))
 
     def x(value: float) -> str:
-        return f"{WIDTH / 2 * (1 + 0.95 * value / reach):.1f}"
+        return f"{WIDTH / 2 * (1 + 0.95 * max(-1.0, min(1.0, value / reach))):.1f}"
 
     marks = []
     for index, (effect, (low, difference, high)) in enumerate(zip(effects, numbers, strict=True)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from actrec.errors import LedgerError
 from actrec.report.comparison import compare
 from actrec.report.document import document, write
-from actrec.report.exports import write_exports
+from actrec.report.exports import write_exports, written
 from actrec.report.index import is_list, write_index
 from actrec.report.markup import el
 from actrec.report.sections import arms, classes, comparison, explored, record, stages, verdicts
@@ -66,7 +66,7 @@ def build_comparison(folder: Path, other: Path) -> Path:
         LedgerError: if there is no study in one of them, or files cannot be read or written.
     """
     found = compare(folder, other)
-    title = f"{found.ours.name} against {found.theirs.name}"
+    title = " against ".join(found.names)
     body = el("main", comparison.body(found))
     return write(folder / COMPARISON, document(title, comparison.header(found), body, figures=False))
 
@@ -85,7 +85,7 @@ def page(report: Report, folder: Path) -> str:
     ]
     sections = [
         ("stages", "Stages", stages.stages(report)),
-        ("answer", "Verdicts", verdicts.answer(report)),
+        ("answer", "Verdicts", verdicts.answer(report, written(folder))),
         ("factors", "Factors", factors(report)),
         ("confirmation", "Confirmation", stages.confirmation(report)),
         ("history", "History", explored.history(report)),

@@ -97,6 +97,16 @@ def test_settings_and_verdicts_that_differ(tmp_path: Path) -> None:
     assert apart.only_theirs == ("placebo", "a=x", "a=y")
 
 
+def test_names_tell_the_studies_apart(tmp_path: Path) -> None:
+    seeds = {0: (0, 0, 1, 1)}
+    ours, theirs = write(tmp_path / "one", seeds), write(tmp_path / "two", seeds)
+    assert compare(ours, theirs).names == (f"{NASTY} (one)", f"{NASTY} (two)")
+    beside = write(tmp_path / "more" / "one", seeds)
+    assert compare(ours, beside).names == (f"{NASTY} ({ours})", f"{NASTY} ({beside})")
+    tiny.write_study(theirs, name="another")
+    assert compare(ours, theirs).names == (NASTY, "another")
+
+
 def test_the_page_has_both_and_names_are_text(
     tmp_path: Path, browser: Browser, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,7 +123,7 @@ def test_the_page_has_both_and_names_are_text(
     page.on("console", lambda message: said.append(message.text))
     page.on("dialog", lambda dialog: said.append(dialog.message))
     page.goto(path.as_uri())
-    assert page.locator("h1").inner_text() == f"{NASTY} against {NASTY}"
+    assert page.locator("h1").inner_text() == f"{NASTY} (ours) against {NASTY} (theirs)"
     assert "Of 1 arm in common, 1 changed the verdict" in page.locator(".answer").inner_text()
     assert page.locator("#arms tbody th").all_inner_texts() == [NASTY]
     assert page.locator("#arms tbody .pill").all_inner_texts() == ["▼ hurts", "▲ helps"]

@@ -115,6 +115,7 @@ def test_links_lead_to_files_that_exist(page: Page, example: Path) -> None:
     links = [attrs["href"] or "" for tag, attrs in page.elements if tag == "a"]
     files = [link for link in links if not link.startswith("#")]
     assert files == [
+        "exports/verdicts.csv", "exports/verdicts.md", "exports/verdicts.tex",
         "trials.parquet", "epochs.parquet", "predictions.parquet", "effects.parquet", "study.json",
         "exports/effects.csv", "exports/epochs.csv", "exports/trials.csv", "exports/verdicts.csv",
         "exports/verdicts.md", "exports/verdicts.tex",
@@ -300,7 +301,7 @@ def test_provenance_is_complete(page: Page) -> None:
         "4f2a9c1d0b7e, clean",
         "9b1c6a2e07d4",
         "399 = 399 videos × 1 clip key; decoded 399, then 0",
-        "Launches2026-03-01T09:00:00+00:00, 1 min 40 s: python experiments/ablate_regularization.py2026",
+        "Launches2026-03-01 09:00:00 UTC, 1 min 40 s: python experiments/ablate_regularization.py2026",
         "1 worker, cpu, clip cache",
         "1 node · 2 CPU cores · 0 GPUs · x86_64 · 4.0 GiB of memory · trials 2 at a time",
         "2 min 31 s",

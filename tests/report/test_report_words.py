@@ -113,3 +113,17 @@ def test_numbers_in_words() -> None:
         "2 h 1 min",
     ]
     assert [words.p_value(p) for p in (None, 0.0004, 0.0312, 1.0)] == ["–", "< 0.001", "0.031", "1.000"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("2026-03-01T09:00:00+00:00", "2026-03-01 09:00:00 UTC"),
+        ("2026-03-01T09:00:00.123456+02:00", "2026-03-01 07:00:00 UTC"),
+        ("2026-03-01T09:00:00", "2026-03-01T09:00:00"),  # of no known zone
+        ("yesterday", "yesterday"),
+        ("", ""),
+    ],
+)
+def test_a_time_is_told_in_utc(text: str, told: str) -> None:
+    assert words.moment(text) == told

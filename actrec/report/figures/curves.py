@@ -9,6 +9,9 @@ import plotly.graph_objects as go
 from actrec.report.figures import style
 from actrec.report.values import BASELINE, Curve
 
+# Of an axis of shares, in percent as all others on the page.
+SHARES = {"tickvals": [0, 0.5, 1], "ticktext": ["0 %", "50 %", "100 %"]}
+
 
 def learning_curves(
     curves: Sequence[Curve], arm: str, metric: str, span: tuple[float, float]
@@ -29,7 +32,7 @@ def learning_curves(
     fig = style.figure(
         height=190,
         xaxis={"title": {"text": "epoch", "standoff": 4}, "rangemode": "tozero", "showgrid": False},
-        yaxis={"range": list(span), "nticks": 5},
+        yaxis={"range": list(span)} | ({"nticks": 5} if metric == "loss" else SHARES),
         hovermode="x unified",
     )
     colour = style.BLUE if arm == BASELINE else style.ORANGE
@@ -71,5 +74,5 @@ def _line(fig: go.Figure, curve: Curve, name: str, **line: object) -> None:
         name=name,
         mode="lines+markers" if len(curve.epoch) == 1 else "lines",
         line=line,
-        hovertemplate="%{y:.3f}",
+        hovertemplate="%{y:.3f}" if curve.metric == "loss" else "%{y:.1%}",
     )

@@ -43,8 +43,8 @@ def class_counts(counts: Mapping[str, Mapping[str, int]], names: Sequence[str]) 
 
 
 def box_plots(boxes: Sequence[Box], title: str) -> go.Figure:
-    """Box plots side by side in rows, drawn from their numbers; of the values beyond the whiskers the page has
-    the least and the greatest alone, as rings."""
+    """Box plots side by side in rows, drawn from their numbers; of the values beyond the whiskers the page
+    has the least and the greatest alone, as rings."""
     fig = style.figure(
         height=max(120, 70 + 20 * len(boxes)),
         xaxis={"title": {"text": title}, "rangemode": "tozero"},

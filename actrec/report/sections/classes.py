@@ -98,11 +98,11 @@ def _ranks(report: Report, baseline: Outcome, best: Outcome | None) -> Html:
         Column("Train videos", number=True),
         Column("Test videos", number=True),
         *(
-            Column(f"{title}, {outcome.arm}", number=True)
-            for outcome in shown
+            Column(f"{title}, {who}", number=True)
+            for who, _ in zip((BASELINE, "best"), shown, strict=False)
             for title in ("Recall", "Rank")
         ),
-        *([Column("Change", number=True)] if best else []),
+        *([Column("Change, points", number=True)] if best else []),
     ]
     rows: list[list[Child | Cell]] = []
     for k, name in enumerate(report.class_names):
@@ -160,8 +160,8 @@ def ranking(report: Report) -> Html | None:
 
 
 def _averages(baseline: PrecisionRecall, best: PrecisionRecall | None) -> str:
-    own = words.percent(baseline.average)
-    return own if best is None else f"{own} → {words.percent(best.average)}"
+    own = "" if best is None else f"{100 * baseline.average:.1f} → "
+    return own + words.percent((best or baseline).average)
 
 
 def _class_report(found: ClassReport) -> Html:

@@ -16,20 +16,25 @@ def header(found: Comparison) -> Html:
     return el(
         "header",
         el("p", "actrec · comparison of two studies", class_="kicker"),
-        el("h1", f"{found.ours.name} against {found.theirs.name}"),
+        el("h1", " against ".join(found.names)),
         el(
             "p",
             f"Of {words.count(len(found.pairs), 'arm')} in common, {changed} changed the verdict; ",
             _sentence(found.baselines),
             class_="answer",
         ),
-        facts([("This one", _size(found.ours)), ("The other", _size(found.theirs))]),
+        facts(
+            [
+                ("This one", _size(found.names[0], found.ours)),
+                ("The other", _size(found.names[1], found.theirs)),
+            ]
+        ),
     )
 
 
-def _size(report: Report) -> str:
+def _size(name: str, report: Report) -> str:
     seeds = words.count(len(report.seeds), "seed")
-    return f"{report.name}: {report.count('ok')} of {report.planned} trials, {seeds}"
+    return f"{name}: {report.count('ok')} of {report.planned} trials, {seeds}"
 
 
 def _sentence(baselines: Baselines) -> str:
@@ -53,10 +58,11 @@ def body(found: Comparison) -> list[Html | None]:
 def _baselines(found: Comparison) -> Html:
     both, unit = found.baselines, words.unit("top1")
     rows: list[list[Child | Cell]] = [
-        [found.ours.name, Cell(words.percent(both.ours), both.ours)],
-        [found.theirs.name, Cell(words.percent(both.theirs), both.theirs)],
+        [found.names[0], Cell(words.percent(both.ours), both.ours)],
+        [found.names[1], Cell(words.percent(both.theirs), both.theirs)],
     ]
-    told = f"{unit.signed(both.difference)} {unit.name}, {unit.interval(both.low, both.high)}"
+    told = f"{unit.signed(both.difference)} {unit.name}"
+    told += f" {unit.interval(both.low, both.high)}" if both.low is not None else ""
     shared = [words.count(both.n_videos, "test video"), words.count(both.n_seeds, "seed")]
     return section(
         "baselines",
@@ -104,7 +110,7 @@ def _arms(found: Comparison) -> Html:
     ]
     alone = [
         note(f"Only in {name}: {', '.join(arms)}.")
-        for name, arms in ((found.ours.name, found.only_ours), (found.theirs.name, found.only_theirs))
+        for name, arms in zip(found.names, (found.only_ours, found.only_theirs), strict=True)
         if arms
     ]
     return section(

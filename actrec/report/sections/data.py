@@ -33,7 +33,10 @@ def data(report: Report) -> Html:
             [
                 ("Videos", videos(report)),
                 ("Splits", SPLITS.get(report.data.split_source or "", report.data.split_source)),
-                ("Resolution", _same(report.videos.sides, "pixels, the shorter side") if report.videos else None),
+                (
+                    "Resolution",
+                    _same(report.videos.sides, "pixels, the shorter side") if report.videos else None,
+                ),
                 ("Frame rate", _same(report.videos.rates, "frames a second") if report.videos else None),
                 ("Groups", f"{report.videos.groups:,}" if report.videos else None),
                 ("Groups on both sides of a split", None if groups is None else str(groups)),

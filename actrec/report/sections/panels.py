@@ -20,6 +20,7 @@ from actrec.report.sections.parts import (
     table,
     text_columns,
 )
+from actrec.report.sections.trials import copied, reproduce
 from actrec.report.values import Panel, Report
 
 SHOWN = ("top1", "loss")
@@ -29,18 +30,24 @@ def panels(report: Report) -> Html | None:
     """None before a trial has finished."""
     if not report.panels:
         return None
+    command = reproduce(report)
     return section(
         "panels",
         "One trial of each arm",
         note(
             "The first seed of every arm: what it changes, its curves, its worst mistakes. ",
+            "A click on the trial copies the command that runs it again. " if command else None,
             shown_only(report),
         ),
-        [_panel(found, number, report) for number, found in enumerate(report.panels)],
+        [
+            _panel(found, number, report, copies=command is not None)
+            for number, found in enumerate(report.panels)
+        ],
+        data_command=command,
     )
 
 
-def _panel(found: Panel, number: int, report: Report) -> Html:
+def _panel(found: Panel, number: int, report: Report, *, copies: bool) -> Html:
     trial = found.trial
     right = f"{found.right} of {words.count(found.videos, 'test video')} right" if found.videos else None
     fold = f", fold {trial.fold}" if trial.fold else ""
@@ -53,7 +60,7 @@ def _panel(found: Panel, number: int, report: Report) -> Html:
         ),
         facts(
             [
-                ("Trial", el("code", trial.trial_id)),
+                ("Trial", copied(trial, copies=copies)),
                 ("Predictions", right),
                 ("Most mistaken", _confused(found, report)),
             ]

@@ -127,13 +127,18 @@ def plot(ident: str, figure: go.Figure, label: str, caption: Child = None, *, wi
         "div",
         class_="canvas",
         id=ident,
-        role="img",
+        role="group",  # no "img": what is within one, here the buttons that save it, is not told
         aria_label=label,
         style=f"height:{int(figure.layout.height)}px",
     )
     data = el("script", json_in_script(pio.to_json(figure)), type="application/json", id=f"{ident}-data")
     frame = el("div", canvas, class_="wide", tabindex=0, role="group", aria_label=label) if wide else canvas
     return el("figure", frame, el("figcaption", caption) if caption else None, data)
+
+
+def listed(children: Sequence[Child]) -> Child:
+    """With a dot between each two."""
+    return [[" · " if k else None, child] for k, child in enumerate(children)]
 
 
 def picture(frame: Frame, video: str) -> Html:

@@ -11,7 +11,7 @@ from actrec.report import words
 from actrec.report.exports import written
 from actrec.report.markup import Child, Html, el
 from actrec.report.record import at
-from actrec.report.sections.parts import facts, section, table, text_columns
+from actrec.report.sections.parts import facts, listed, section, table, text_columns
 from actrec.report.values import Launch, Report
 
 
@@ -70,7 +70,7 @@ def provenance(report: Report, folder: Path) -> Html:
         for name in ("trials", "epochs", "predictions", "effects", "contrasts", "videos")
         if (folder / f"{name}.parquet").exists()
     ]
-    links: list[Child] = [[el("a", f"{name}.parquet", href=f"{name}.parquet"), "  "] for name in files]
+    links: list[Child] = [el("a", f"{name}.parquet", href=f"{name}.parquet") for name in files]
     if (folder / "study.json").exists():
         links.append(el("a", "study.json", href="study.json"))
     exported = written(folder)
@@ -88,19 +88,19 @@ def provenance(report: Report, folder: Path) -> Html:
                 ("Trained on", _conditions(report)),
                 ("Frozen stages", _sharing(report)),
                 ("Seeds", _seeds(report)),
-                ("Started", at(study, "started", str, None)),
-                ("Ended", at(study, "ended", str, None)),
+                ("Started", words.moment(at(study, "started", str, ""))),
+                ("Ended", words.moment(at(study, "ended", str, ""))),
                 ("Wall time", words.duration(wall) if isinstance(wall, int | float) else None),
                 ("Versions", _line(at(study, "versions", dict, {}))),
                 ("Hardware", _hardware(at(study, "hardware", dict, {}))),
             ],
             kind="record",
         ),
-        el("p", "Tables beside this page: ", links) if links else None,
+        el("p", "Tables beside this page: ", listed(links)) if links else None,
         el(
             "p",
             "The same as text, and the verdicts for Markdown and LaTeX: ",
-            [[el("a", Path(name).name, href=name), "  "] for name in exported],
+            listed([el("a", Path(name).name, href=name) for name in exported]),
         )
         if exported
         else None,
@@ -129,7 +129,9 @@ def _launches(launches: Sequence[Launch]) -> Html | None:
     each: list[Child] = [
         el(
             "li",
-            f"{launch.started}, {words.duration(launch.seconds)}" if launch.started else "time not recorded",
+            f"{words.moment(launch.started)}, {words.duration(launch.seconds)}"
+            if launch.started
+            else "time not recorded",
             [": ", el("code", launch.command, class_="wrap")] if launch.command else None,
         )
         for launch in launches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from actrec.report import words
 from actrec.report.figures.effects import effects as effect_plot
@@ -12,6 +13,7 @@ from actrec.report.sections.parts import (
     Cell,
     Column,
     facts,
+    listed,
     note,
     pill,
     plot,
@@ -61,14 +63,19 @@ def videos(report: Report) -> str | None:
     """How many videos there are and how many of them do not decode; None where nothing is known."""
     if report.data.undecodable is None:
         return f"{report.data.videos:,}" if report.data.counts else None
-    broken = len(report.data.undecodable)
-    return (
-        f"{broken} of {report.data.videos:,} undecodable" if report.data.counts else f"{broken} undecodable"
-    )
+    broken = f"{len(report.data.undecodable):,} undecodable"
+    return f"{report.data.videos:,} · {broken}" if report.data.counts else broken
 
 
-def answer(report: Report) -> Html:
-    """The verdict table beside the effect plot; further metrics below, folded away."""
+FORMATS = {".csv": "CSV", ".md": "Markdown", ".tex": "LaTeX"}
+
+
+def answer(report: Report, exports: Sequence[str] = ()) -> Html:
+    """The verdict table beside the effect plot; further metrics below, folded away.
+
+    Args:
+        exports: files of the study's folder to link to, as paths within it; of them those with the verdicts.
+    """
     if report.search and not report.arms:
         return section("answer", "Verdicts", note(_why_none(report.search)))
     unit = words.unit(report.metric)
@@ -88,7 +95,12 @@ def answer(report: Report) -> Html:
         "answer",
         "Verdicts",
         note(_reference(report.search)) if report.search else None,
-        el("div", el("div", _table(report.effects, report.metric), _notes(report)), drawn, class_="split"),
+        el(
+            "div",
+            el("div", _table(report.effects, report.metric), _exported(exports), _notes(report)),
+            drawn,
+            class_="split",
+        ),
         [
             el(
                 "details",
@@ -98,6 +110,15 @@ def answer(report: Report) -> Html:
             for metric in further
         ],
     )
+
+
+def _exported(exports: Sequence[str]) -> Html | None:
+    """The table for a paper or another program."""
+    found = [
+        path for path in map(PurePosixPath, exports) if path.stem == "verdicts" and path.suffix in FORMATS
+    ]
+    links = [el("a", FORMATS[path.suffix], href=str(path), download=path.name) for path in found]
+    return note("This table as ", listed(links), ".") if links else None
 
 
 def _why_none(search: Search) -> str:
