@@ -7,8 +7,8 @@
 The studies are those of ``simulated.py``. In half of them no arm differs from the baseline, in the others
 every second one does, by about three standard errors. Our intervals and verdicts are those of
 ``actrec.stats``, called as a study calls them. Beside them, on the same data, all with Holm's correction:
-arm-by-arm intervals of ours, and the tests of ``standard_tests.py``. The kinds of study in which our verdicts
-err most often are then looked at again (``second_look.py``).
+arm-by-arm intervals of ours, and the tests of ``standard_tests.py``. The kinds of study in which ours do
+worst are then looked at again (``second_look.py``).
 
 Prints one JSON object: ``cells``, ``second_look``, the ``summary`` over them, ``seconds`` and the machine.
 """
@@ -36,7 +36,7 @@ from actrec.seeding import numpy_rng
 from actrec.stats.multiplicity import holm
 from actrec.stats.paired import Effect, paired_effect
 from benchmarks.least_width import least_width
-from benchmarks.second_look import STUDIES, effects_of, greatest, second_look, table
+from benchmarks.second_look import STUDIES, Seen, effects_of, greatest, second_look, standard_error, table
 from benchmarks.simulated import ACCURACY, Cell, all_cells, pilot, quick_cells, simulate, variances
 from benchmarks.standard_tests import Floats, Told, mixed_model, t_test
 
@@ -136,11 +136,13 @@ def summary(cells: Sequence[dict[str, Any]], looks: Sequence[dict[str, Any]]) ->
         },
         "family_error": {method: max(c[method]["family_error"] for c in alike) for method in METHODS},
         "second_look": {
+            "coverage": extremes(alike, looks),
             "family_error": greatest(looks),
             "family_error_4_times_noisier": greatest(looks, noisier=True),
         },
         "mean_power": {method: mean_power(alike, method) for method in METHODS},
         "power_where_it_covers": {peer: where_it_covers(alike, peer) for peer in PEERS},
+        "power_over_peers_that_cover": over_peers(alike),
         "width_3_seeds_8_arms": [round(c[OURS]["width"] / c[ALONE]["width"], 3) for c in wide],
         "least_width_for_a_noisier_baseline": {s: round(least_width(s), 3) for s in (3, 5, 10)},
         "misses": [
@@ -154,6 +156,21 @@ def summary(cells: Sequence[dict[str, Any]], looks: Sequence[dict[str, Any]]) ->
             for cell in judged
             if missed(cell[OURS]["family_error"], 0.05, cell["studies"] // 2, "greater")
         ],
+    }
+
+
+def extremes(cells: Sequence[dict[str, Any]], looks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The least and the greatest coverage, each with its standard error, of the second look where there was
+    one: the extremes of the first are of kinds to which chance did most."""
+    seen = {
+        cell["name"]: (cell[OURS]["coverage"], standard_error(cell[OURS]["coverage"], cell["studies"]))
+        for cell in cells
+    }
+    again = {one["name"]: (one["second"]["coverage"], one["se"]["coverage"]) for one in looks}
+    best = [again.get(name, value) for name, value in seen.items()]
+    return {
+        side: dict(zip(("share", "se"), pick(best), strict=True))
+        for side, pick in (("least", min), ("greatest", max))
     }
 
 
@@ -176,6 +193,12 @@ def where_it_covers(cells: Sequence[dict[str, Any]], peer: str) -> dict[str, flo
     return {"cells": len(own), "peer": mean_power(own, peer), OURS: mean_power(own, OURS)} if own else {}
 
 
+def over_peers(cells: Sequence[dict[str, Any]]) -> float | None:
+    """Our mean power over that of the best peer whose intervals cover 93 % in every kind of study."""
+    peers = [mean_power(cells, peer) for peer in PEERS if span(cells, peer)[0] >= 0.93]
+    return round(mean_power(cells, OURS) / max(peers), 3) if peers else None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few cells, half a minute")
@@ -189,8 +212,12 @@ def main() -> None:
     with ProcessPoolExecutor(given.workers, get_context("spawn")) as executor:
         found = list(executor.map(run_cell, cells, studies))
         pairs = zip(cells, found, strict=True)
-        seen = {cell: one[OURS]["family_error"] for cell, one in pairs if one["judged"]}
-        looks = second_look(seen, executor, 1000 if given.quick else STUDIES)
+        first = {
+            cell: Seen(one[OURS]["family_error"], one[OURS]["coverage"])
+            for cell, one in pairs
+            if one["judged"]
+        }
+        looks = second_look(first, executor, 1000 if given.quick else STUDIES)
     result = {
         "summary": summary(found, looks),
         "cells": found,

@@ -1,8 +1,9 @@
-"""A second look at the kinds of study in which ``calibration.py`` saw the most wrong verdicts.
+"""A second look at the kinds of study that did worst in ``calibration.py``.
 
-The greatest of 200 estimates of a family-wise error is too great: it is of a kind in which chance added to
-the errors. So the kinds with the greatest estimates are simulated anew, from random streams of their own,
-often enough that the standard error is 0.16 points. Only studies without effects are, and only our verdicts.
+The greatest of 200 estimates is too great: it is of a kind in which chance added to it. So the kinds with the
+greatest estimates of the family-wise error, and those with the least and the greatest of the coverage, are
+simulated anew, from random streams of their own, often enough that the standard error is 0.16 points at most.
+Only studies without effects are, and only our intervals and verdicts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,17 @@ from actrec.stats.multiplicity import holm
 from actrec.stats.paired import Effect
 from benchmarks.simulated import ACCURACY, Cell, Floats, simulate, variances
 
-KINDS, NOISIER_KINDS = 12, 3  # that are looked at again: whose arms vary alike, and whose do not
+KINDS, NOISIER_KINDS = 12, 3  # that erred most: whose arms vary alike, and whose do not
+COVERING_KINDS = 3  # of the least coverage, and of the greatest
 STUDIES = 20_000
+
+
+class Seen(NamedTuple):
+    """Of one kind of study: the share of studies without effects that have a wrong verdict, and the share of
+    95 % intervals that hold the truth."""
+
+    family_error: float
+    coverage: float
 
 
 def effects_of(y: Floats, groups: NDArray[np.int64]) -> list[Effect]:
@@ -31,52 +41,77 @@ def effects_of(y: Floats, groups: NDArray[np.int64]) -> list[Effect]:
     return study_effects(dict(zip(map(str, range(len(y))), y, strict=True)), "0", groups)
 
 
-def family_error(cell: Cell, studies: int) -> float:
-    """The share of studies without effects that have a wrong verdict."""
+def look(cell: Cell, studies: int) -> Seen:
+    """Simulates studies without effects."""
     rng = numpy_rng(0, "calibration", "second look", *map(str, asdict(cell).values()))
-    alike, groups, wrong = np.full(cell.arms + 1, ACCURACY), cell.groups, 0
+    alike, groups, wrong, held = np.full(cell.arms + 1, ACCURACY), cell.groups, 0, 0.0
     for _ in range(studies):
         effects = effects_of(simulate(cell, alike, variances(cell, rng), rng), groups)
         wrong += bool((holm([effect.p for effect in effects]) <= 0.05).any())
-    return wrong / studies
+        held += float(np.mean([effect.low <= 0 <= effect.high for effect in effects]))
+    return Seen(wrong / studies, held / studies)
 
 
-def worst(seen: Mapping[Cell, float]) -> list[Cell]:
-    """The kinds with the greatest family-wise errors, the greatest first; those of unequal variance last.
-
-    Args:
-        seen: the family-wise error of each kind at the first look.
-    """
-    order = sorted(seen, key=lambda cell: -seen[cell])
-    alike = [cell for cell in order if not cell.noisier]
-    return alike[:KINDS] + [cell for cell in order if cell.noisier][:NOISIER_KINDS]
+def worst(first: Mapping[Cell, Seen]) -> list[Cell]:
+    """The kinds that are looked at again, of what the first look saw: those that erred most, the worst
+    first; those of unequal variance that did; those of the least and of the greatest coverage."""
+    erring = sorted(first, key=lambda cell: -first[cell].family_error)
+    alike = [cell for cell in erring if not cell.noisier]
+    covering = sorted(alike, key=lambda cell: first[cell].coverage)
+    return list(
+        dict.fromkeys(
+            [
+                *alike[:KINDS],
+                *[cell for cell in erring if cell.noisier][:NOISIER_KINDS],
+                *covering[:COVERING_KINDS],
+                *covering[-COVERING_KINDS:],
+            ]
+        )
+    )
 
 
 def second_look(
-    seen: Mapping[Cell, float], executor: Executor, studies: int = STUDIES
+    first: Mapping[Cell, Seen], executor: Executor, studies: int = STUDIES
 ) -> list[dict[str, Any]]:
-    """The :func:`worst` kinds, with the family-wise errors of both looks and the second's standard error."""
-    cells = worst(seen)
-    errors = executor.map(family_error, cells, [studies] * len(cells))
+    """The :func:`worst` kinds, with what both looks saw and the second's standard errors. That of the
+    coverage is as if all intervals of a study held the truth or none: it is at most so."""
+    cells = worst(first)
+    found = executor.map(look, cells, [studies] * len(cells))
     return [
         {
             "name": str(cell),
             "noisier": cell.noisier,
-            "first": seen[cell],
-            "family_error": round(error, 4),
-            "se": round(math.sqrt(error * (1 - error) / studies), 4),
+            "first": first[cell]._asdict(),
+            "second": {key: round(value, 4) for key, value in seen._asdict().items()},
+            "se": {key: standard_error(value, studies) for key, value in seen._asdict().items()},
         }
-        for cell, error in zip(cells, errors, strict=True)
+        for cell, seen in zip(cells, found, strict=True)
     ]
 
 
-def greatest(looks: Sequence[Mapping[str, Any]], *, noisier: bool = False) -> float | None:
-    """The greatest family-wise error of the second look; None where it saw no such kind."""
-    return max((look["family_error"] for look in looks if bool(look["noisier"]) == noisier), default=None)
+def standard_error(share: float, studies: int) -> float:
+    """Of a share of so many studies."""
+    return round(math.sqrt(share * (1 - share) / studies), 4)
+
+
+def greatest(looks: Sequence[Mapping[str, Any]], *, noisier: bool = False) -> dict[str, float] | None:
+    """The greatest family-wise error of the second look, with its standard error; None where it saw no such
+    kind."""
+    own = [
+        (one["second"]["family_error"], one["se"]["family_error"])
+        for one in looks
+        if bool(one["noisier"]) == noisier
+    ]
+    return dict(zip(("share", "se"), max(own), strict=True)) if own else None
 
 
 def table(looks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """In Markdown."""
-    yield from ("| kind of study | first look | second look | its standard error |", "| --- " * 4 + "|")
-    for look in looks:
-        yield f"| {look['name']} | {look['first']:.1%} | {look['family_error']:.2%} | {look['se']:.2%} |"
+    yield "| kind of study | wrong verdict, first look | second | its error | coverage, first look | second |"
+    yield "| --- " * 6 + "|"
+    for one in looks:
+        first, second = one["first"], one["second"]
+        yield (
+            f"| {one['name']} | {first['family_error']:.1%} | {second['family_error']:.2%}"
+            f" | {one['se']['family_error']:.2%} | {first['coverage']:.1%} | {second['coverage']:.2%} |"
+        )

@@ -67,6 +67,17 @@ def test_the_table_shows_what_was_measured_and_what_was_not() -> None:
     assert len(shown) == 6
 
 
+@pytest.mark.parametrize(
+    ("share", "met"), [(0.049, "met"), (0.0545, "met within its error"), (0.0565, "missed")]
+)
+def test_a_simulated_figure_misses_its_aim_by_more_than_its_error(share: float, met: str) -> None:
+    aim = table.Aim("a.share", "≤", 0.05, "errors", se="a.se")
+    assert aim.line({"a": {"share": share, "se": 0.002}}) == ("errors", f"{share} ± 0.002", "≤ 0.05", met)
+    least = table.Aim("a.share", "≥", 0.95, "coverage", se="a.se")
+    assert least.line({"a": {"share": 1 - share, "se": 0.002}})[-1] == met
+    assert aim.line({"a": None})[1] == "–"
+
+
 def test_what_is_recorded_is_read_back() -> None:
     results: dict[str, table.Result] = {
         "sweep": {**SWEEP, "machine": {"cpus": 2}, "tables": ""},

@@ -19,6 +19,8 @@ ESTIMAND = (
 ROUNDING = 1e-12
 # Of the quantiles whose mean tells the degrees of freedom: that of 95 % intervals.
 QUANTILE = 0.975
+# Two in five estimates of a part that is nothing but the interaction tell nothing of it.
+CHANCE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +181,13 @@ def spread(parts: Parts) -> tuple[float, float]:
     seeds as a rule, and the rest. Its degrees of freedom are those with which Student's quantile is the
     weighted mean of the two parts' own,
 
-        t(df) = w t(few) + (1 − w) t(many),    w = part / variance · min(part / (m interaction), 1)⁴,
+        t(df) = w t(few) + (1 − w) t(many),    w = part / variance · min(part / (q interaction), 1)⁸,
 
-    where m is the median of χ²(few) / few. Satterthwaite's formula, from estimates of the parts, fails here:
-    three seeds that agree by chance give a small variance and at once the many degrees of freedom of the
-    videos. With these weights errors of 5 % do not become more than 5.1 %, whatever the true parts are. The
-    part contains the interaction. If it were nothing else, half of its estimates would be below m times that:
-    such a one tells nothing of the part, and its weight vanishes.
+    where q is the 0.4 quantile of χ²(few) / few. Satterthwaite's formula, from estimates of the parts, fails
+    here: three seeds that agree by chance give a small variance and at once the many degrees of freedom of
+    the videos. With these weights errors of 5 % do not become more than 5.03 %, whatever the true parts are.
+    The part contains the interaction. If it were nothing else, two in five of its estimates would be below q
+    times that: such a one tells nothing of the part, and its weight vanishes.
 
     Source: Cochran & Cox, "Experimental Designs" (1950), section 4.14, of the variance of a difference that
     is the sum of two; Cochran, "Approximate significance levels of the Behrens-Fisher test", Biometrics 20
@@ -198,8 +200,8 @@ def spread(parts: Parts) -> tuple[float, float]:
     (few, part), (many, _) = sorted([(parts.seeds_df, seeds), (parts.groups_df, groups)])
     weight = part / variance
     if interaction > 0:
-        median = float(chdtri(few, 0.5)) / few
-        weight *= min(part / (median * interaction), 1.0) ** 4
+        low = float(chdtri(few, 1 - CHANCE)) / few
+        weight *= min(part / (low * interaction), 1.0) ** 8
     if weight == 1:
         return variance, few
     mean = weight * quantile(few, QUANTILE) + (1 - weight) * quantile(many, QUANTILE)

@@ -12,9 +12,18 @@ import pytest
 import statsmodels.formula.api as smf  # type: ignore[import-untyped]
 from scipy import stats
 
-from benchmarks.calibration import run_cell
+from benchmarks.calibration import extremes, run_cell
 from benchmarks.least_width import least_width
-from benchmarks.second_look import KINDS, NOISIER_KINDS, family_error, greatest, second_look
+from benchmarks.second_look import (
+    COVERING_KINDS,
+    KINDS,
+    NOISIER_KINDS,
+    Seen,
+    greatest,
+    look,
+    second_look,
+    standard_error,
+)
 from benchmarks.simulated import Cell, simulate
 from benchmarks.standard_tests import mixed_model
 
@@ -50,26 +59,49 @@ def test_coverage(cell: Cell, studies: int) -> None:
     assert stats.binomtest(wrong, studies // 2, 0.05, alternative="greater").pvalue > 0.001
 
 
-def test_the_second_look_is_at_the_kinds_that_erred_most_and_anew() -> None:
-    alike = [Cell(3, videos, 1, "strong", "weak", 1) for videos in range(20, 20 + KINDS + 2)]
+def test_the_second_look_is_at_the_kinds_that_did_worst_and_anew() -> None:
+    erring = [Cell(3, videos, 1, "strong", "weak", 1) for videos in range(20, 20 + KINDS + 2)]
     unequal = [Cell(3, videos, 1, "strong", "weak", 2, "one") for videos in range(20, 21 + NOISIER_KINDS)]
-    seen = {cell: cell.videos / 1000 for cell in (*alike, *unequal)}
+    covering = [Cell(5, videos, 1, "strong", "weak", 1) for videos in range(20, 21 + 2 * COVERING_KINDS)]
+    first = {cell: Seen(cell.videos / 1000, 0.95) for cell in (*erring, *unequal)}
+    first |= {cell: Seen(0.0, 0.9 + place / 80) for place, cell in enumerate(covering)}
     with ThreadPoolExecutor(1) as executor:
-        looks = second_look(seen, executor, studies=40)
-    kept = [*reversed(alike[-KINDS:]), *reversed(unequal[-NOISIER_KINDS:])]
-    assert [look["name"] for look in looks] == [str(cell) for cell in kept]
-    assert [look["first"] for look in looks] == [seen[cell] for cell in kept]
-    errors = [look["family_error"] for look in looks]
-    assert errors[0] == family_error(kept[0], 40)
-    assert (greatest(looks), greatest(looks, noisier=True)) == (max(errors[:KINDS]), max(errors[KINDS:]))
+        looks = second_look(first, executor, studies=40)
+    least, greatest_covering = covering[:COVERING_KINDS], covering[-COVERING_KINDS:]
+    kept = [*erring[: -KINDS - 1 : -1], *unequal[: -NOISIER_KINDS - 1 : -1], *least, *greatest_covering]
+    assert [one["name"] for one in looks] == [str(cell) for cell in kept]
+    assert [Seen(**one["first"]) for one in looks] == [first[cell] for cell in kept]
+    errors = [one["second"]["family_error"] for one in looks]
+    assert errors[0] == look(kept[0], 40).family_error
+    alike = errors[:KINDS] + errors[KINDS + NOISIER_KINDS :]
+    for noisier, own in ((False, alike), (True, errors[KINDS : KINDS + NOISIER_KINDS])):
+        assert greatest(looks, noisier=noisier) == {"share": max(own), "se": standard_error(max(own), 40)}
     assert greatest(looks[:KINDS], noisier=True) is None
 
 
-def test_the_second_look_counts_wrong_verdicts() -> None:
-    assert family_error(Cell(1, 40, 1, "strong", "strong", 2), 20) == 0  # one seed: no p, so no verdict
+def test_the_second_look_counts_wrong_verdicts_and_intervals_that_hold_the_truth() -> None:
+    # One seed: no p, so no verdict, and no interval.
+    assert look(Cell(1, 40, 1, "strong", "strong", 2), 20) == Seen(0, 0)
     studies = 500
-    wrong = round(family_error(Cell(5, 60, 1, "strong", "strong", 1), studies) * studies)
-    assert stats.binomtest(wrong, studies, 0.05).pvalue > 0.001
+    seen = look(Cell(5, 60, 1, "strong", "strong", 1), studies)
+    assert stats.binomtest(round(seen.family_error * studies), studies, 0.05).pvalue > 0.001
+    assert seen.coverage == pytest.approx(1 - seen.family_error), "of one arm"
+
+
+def test_extremes_are_those_of_the_second_look_where_there_was_one() -> None:
+    cells = [
+        {"name": name, "studies": 400, "ours": {"coverage": value}}
+        for name, value in (("a", 0.92), ("b", 0.94), ("c", 0.96), ("d", 0.99))
+    ]
+    looks = [
+        {"name": name, "second": {"coverage": value}, "se": {"coverage": 0.001}}
+        for name, value in (("a", 0.95), ("d", 0.97))
+    ]
+    # √(0.94 · 0.06 / 400) = 0.0119
+    assert extremes(cells, looks) == {
+        "least": {"share": 0.94, "se": 0.0119},
+        "greatest": {"share": 0.97, "se": 0.001},
+    }
 
 
 def test_what_people_do_instead_does_not_cover() -> None:
