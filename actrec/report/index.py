@@ -111,7 +111,7 @@ def _row(entry: Entry) -> list[Child | Cell]:
     planned = at(found, "planned", int, 0)
     others = [f", {n} {status}" for status in ("failed", "pruned") if (n := at(found, status, int, 0))]
     trials = f"{at(found, 'ok', int, 0)} of {planned}{''.join(others)}"
-    other = f" in {entry.folder}" if entry.folder != at(found, "name", str, entry.folder) else None
+    other = f" ({entry.folder})" if entry.folder != at(found, "name", str, entry.folder) else None
     return [
         [link, el("span", other, class_="muted") if other else None],
         Cell(el("span", words.moment(started)[:16], class_="nowrap"), started),

@@ -168,6 +168,44 @@ def test_a_long_table_shows_the_first_rows_and_finds_them_all(browser: Browser, 
     page.close()
 
 
+def test_the_navigation_marks_the_section_that_is_read(browser: Browser, study: Path) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto((study / "index.html").as_uri())
+    for name in ("Provenance", "Verdicts"):
+        link = page.locator("nav a", has_text=name)
+        link.click()
+        expect(page.locator("nav [aria-current]")).to_have_text(name)
+        expect(link).to_be_in_viewport(ratio=1)
+    page.close()
+
+
+def test_the_buttons_that_save_a_figure_are_seen_when_they_have_the_focus(loaded: Page) -> None:
+    bar = loaded.locator("#effect-plot .modebar-container")
+    loaded.locator("h1").hover()
+    expect(bar).to_have_css("opacity", "0")
+    loaded.locator("#effect-plot .modebar-btn").first.focus()
+    expect(bar).to_have_css("opacity", "1")
+    loaded.evaluate("document.activeElement.blur()")
+
+
+def test_every_class_is_named_beside_and_below_a_matrix(loaded: Page) -> None:
+    for axis in ("xaxislayer-above", "yaxislayer-above"):
+        assert loaded.locator(f"#confusion-baseline .{axis} .{axis[0]}tick text").count() == 10
+
+
+def test_paper_holds_whole_tables_and_says_where_rows_are_left_out(browser: Browser, tmp_path: Path) -> None:
+    folder = write_example(tmp_path / "long", seeds=range(6), done=72)
+    page = browser.new_page(viewport={"width": 703, "height": 900})  # A4 less 12 mm on both sides
+    page.goto(build_report(folder).as_uri())
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    widths = "() => [...document.querySelectorAll('table')].map(table => table.scrollWidth)"
+    assert max(page.evaluate(widths)) <= 703
+    expect(page.locator("#trials output")).to_be_visible()
+    expect(page.locator("#arms output")).to_be_hidden()
+    page.close()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_sticks_out_of_the_page(browser: Browser, study: Path, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900})

@@ -172,6 +172,18 @@ def test_accuracy_against_cost_names_the_front(report: Report) -> None:
     assert points.text == ("baseline", "a=x", "")
 
 
+def test_labels_of_arms_that_cost_and_score_the_same_do_not_overlap(report: Report) -> None:
+    arms = {arm.name: arm for arm in report.arms}
+    costs = [
+        ArmCost(arms["baseline"], "CPU", 2.0, 2.0, None, None, 0.8),
+        ArmCost(arms["a=x"], "CPU", 1.999, 1.999, None, None, 0.8),
+        ArmCost(arms["placebo"], "CPU", 0.1, 0.1, None, None, 0.1),
+    ]
+    _, points = accuracy_against_cost(costs, pareto_front(costs), "CPU").data
+    assert points.text == ("baseline", "a=x", "placebo")
+    assert points.textposition == ("top left", "bottom left", "top right")
+
+
 def test_parallel_coordinates_cross_an_axis_for_each_setting_and_result() -> None:
     settings: dict[str, list[Any]] = {"optim.lr": [1, 2, 3, 5], "augment": ["none", "crop", "none", "flip"]}
     results = {"top-1": [70.0, 75.0, None, 80.0]}

@@ -34,7 +34,7 @@ def test_a_folder_of_reports_lists_them_latest_first(tmp_path: Path, browser: Br
     page.on("console", lambda message: said.append(message.text))
     page.on("dialog", lambda dialog: said.append(dialog.message))
     page.goto((reports / "index.html").as_uri())
-    assert page.locator("tbody th").all_inner_texts() == [f"{NASTY} in two & %", "one", "unbuilt"]
+    assert page.locator("tbody th").all_inner_texts() == [f"{NASTY} (two & %)", "one", "unbuilt"]
     first = page.locator("tbody tr").first
     assert "2026-03-02 09:00" in first.inner_text()
     assert "4 of 6, 1 failed" in first.inner_text()
