@@ -80,6 +80,7 @@ def interactions(found: Sequence[Contrast], unit: Unit, *, higher: bool) -> go.F
         xaxis={
             "tickvals": list(range(len(columns))),
             "ticktext": [style.arm_label(factor, level, level) for factor, level in columns],
+            "ticks": "",
             "showgrid": False,
             "zeroline": False,
         },

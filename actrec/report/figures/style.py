@@ -95,7 +95,6 @@ def figure(
         "zerolinecolor": GRID,
         "linecolor": GRID,
         "automargin": True,
-        "ticks": "",
         "fixedrange": True,  # a finger or a wheel on the figure scrolls the page
     }
     style = {
@@ -120,6 +119,7 @@ def columns(labels: list[str]) -> dict[str, Any]:
         "tickvals": list(range(len(labels))),
         "ticktext": labels,
         "tickangle": -40,
+        "ticks": "",
         "showgrid": False,
         "zeroline": False,
     }
@@ -133,6 +133,7 @@ def rows(labels: list[str]) -> dict[str, Any]:
     return {
         "tickvals": list(range(len(labels))),
         "ticktext": labels,
+        "ticks": "",
         "range": [len(labels) - 0.4, -0.6],
         "showgrid": False,
         "zeroline": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from actrec.report.frames import Frame
 from actrec.report.markup import Child, Html, el, json_in_script
 from actrec.report.values import Report
 
+DIGITS = 6  # of a number in a figure
 SHOWN = 50  # rows of a table, before more are asked for
 
 
@@ -131,9 +133,15 @@ def plot(ident: str, figure: go.Figure, label: str, caption: Child = None, *, wi
         aria_label=label,
         style=f"height:{int(figure.layout.height)}px",
     )
-    data = el("script", json_in_script(pio.to_json(figure)), type="application/json", id=f"{ident}-data")
+    data = el("script", json_in_script(_json(figure)), type="application/json", id=f"{ident}-data")
     frame = el("div", canvas, class_="wide", tabindex=0, role="group", aria_label=label) if wide else canvas
     return el("figure", frame, el("figcaption", caption) if caption else None, data)
+
+
+def _json(figure: go.Figure) -> str:
+    """The figure as JSON; a screen shows no more than the digits that are kept of a number."""
+    kept = json.loads(pio.to_json(figure), parse_float=lambda text: float(f"{float(text):.{DIGITS}g}"))
+    return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
 
 
 def listed(children: Sequence[Child]) -> Child:
