@@ -13,6 +13,8 @@ import pytest
 from actrec import cli_report
 from actrec.errors import LedgerError
 from actrec.report.page import build_report
+from actrec.report.sections.trials import reproduce
+from actrec.report.tables import load
 from actrec.results.ledger import Ledger
 from actrec.results.schema import table
 from actrec.spec import TrialSpec
@@ -293,6 +295,20 @@ def test_other_metrics_are_folded_below(tmp_path: Path) -> None:
     text = Page(build_report(tiny.write_tiny(tmp_path))).words
     assert "The same for loss" in text
     assert "+0.125" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        ("python a.py --data d.parquet", "python a.py --data d.parquet"),
+        ("python a.py --out 'my reports/x' --cv 5", "python a.py --cv 5"),
+        ("python a.py --data 'it'\"'\"'s' --out r", "python a.py --data 'it'\"'\"'s'"),
+        ("python 'a.py --out r", "python 'a.py --out r"),
+    ],
+)
+def test_a_trial_again_goes_to_a_folder_of_its_own(tmp_path: Path, command: str, again: str) -> None:
+    tiny.write_study(tiny.write_tiny(tmp_path), name="x y", command=command)
+    assert reproduce(load(tmp_path)) == f"{again} --only TRIAL --out 'reports/x y-again'"
 
 
 def test_provenance_is_complete(page: Page) -> None:

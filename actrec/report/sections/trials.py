@@ -69,7 +69,20 @@ def reproduce(report: Report) -> str | None:
     command = at(report.study, "command", str, "")
     if not command:
         return None
-    return f"{command} --only {TRIAL} --out {shlex.quote(f'reports/{report.name}-again')}"
+    again = shlex.quote(f"reports/{report.name}-again")
+    return f"{_elsewhere(command)} --only {TRIAL} --out {again}"
+
+
+def _elsewhere(command: str) -> str:
+    """The command without the folder that the study went to, where it names one."""
+    try:
+        parts = shlex.split(command)
+    except ValueError:  # no shell's command: as it is
+        return command
+    place = next((k for k, word in enumerate(parts) if word == "--out"), None)
+    if place is None:
+        return command
+    return shlex.join(parts[:place] + parts[place + 2 :])
 
 
 def _trial(trial: Trial, *, folds: bool, stages: bool, copies: bool) -> Sequence[Child | Cell]:
