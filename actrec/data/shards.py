@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import threading
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -61,21 +62,34 @@ def write(folder: Path, number: int, array: Array, entries: Sequence[Mapping[str
 
 
 @contextmanager
-def syncing() -> Iterator[Callable[[Path, int], object]]:
+def syncing() -> Iterator[Callable[[Path, int], None]]:
     """Brings shards to the disk while others are made; at its end, all are there.
 
     Gives a function of a shard's folder and number, which does not wait. Whoever wrote the shard, on whatever
-    node: network storage has what was written once the file is closed there.
+    node: network storage has what was written once the file is closed there. Where an error ends it, shards
+    whose turn has not come are left to the system.
 
     Raises:
-        DataError: at its end, if one cannot be brought there; it counts as missing then.
+        DataError: from that function or at the end, if a shard cannot be brought there; it counts as missing
+            then.
     """
-    begun: dict[Path, list[Future[None]]] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        yield lambda folder, number: begun.setdefault(folder, []).append(pool.submit(_sync, folder, number))
-    for folder, ended in begun.items():
-        for one in ended:
+    folders: set[Path] = set()
+    begun: deque[Future[None]] = deque()
+    pool = ThreadPoolExecutor(_THREADS)
+
+    def begin(folder: Path, number: int) -> None:
+        while begun and begun[0].done():
+            begun.popleft().result()
+        folders.add(folder)
+        begun.append(pool.submit(_sync, folder, number))
+
+    try:
+        yield begin
+        for one in begun:
             one.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    for folder in folders:
         with writing(folder):
             sync(folder)  # the names
 

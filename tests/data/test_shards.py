@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,50 @@ def test_a_shard_that_cannot_be_brought_to_the_disk_is_missing(tmp_path: Path) -
     with pytest.raises(DataError, match=r"^cannot write the cache .*: No such file"):
         bring()
     assert shards.numbers(tmp_path) == [0, 2]
+
+
+def test_a_failing_disk_ends_the_work_before_its_end(tmp_path: Path) -> None:
+    filled(tmp_path, (4, 2))
+    shards.array_path(tmp_path, 0).unlink()
+
+    def work() -> None:
+        with shards.syncing() as sync:
+            while True:  # forever, if it were told at the end only
+                sync(tmp_path, 0)
+
+    with pytest.raises(DataError, match=r"^cannot write the cache "):
+        work()
+
+
+def test_an_interrupt_does_not_wait_for_shards_whose_turn_has_not_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path, (1,))
+    tried: list[Path] = []
+    disk = threading.Event()  # which hangs until the pool has been told to stop
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            disk.set()
+            super().shutdown(wait)
+
+    def slow(path: Path) -> None:
+        tried.append(path)
+        disk.wait()
+
+    monkeypatch.setattr(shards, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(shards, "sync", slow)
+
+    def work() -> None:
+        with shards.syncing() as sync:
+            for _ in range(100):
+                sync(tmp_path, 0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert len(tried) < 100
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
