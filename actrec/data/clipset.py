@@ -32,7 +32,8 @@ import pyarrow.parquet as pq
 from actrec.data import shards
 from actrec.data.clips import clip_indices
 from actrec.data.decode import decode
-from actrec.data.shards import Int64, Shards
+from actrec.data.shard_array import ShardArray
+from actrec.data.shards import Int64
 from actrec.data.storage import MISSING, check_readable, check_same, discard_stale
 from actrec.errors import DataError, DecodeError, SpecError
 from actrec.files import ASIDE, reason
@@ -245,7 +246,7 @@ class ClipSet:
     first: Int64
     count: Int64
     reasons: tuple[str, ...]
-    shards: Shards
+    shards: ShardArray
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -265,7 +266,7 @@ class ClipSet:
                 raise ValueError(f"{_INDEX}: has columns {table.schema.names}, not {_SCHEMA.names}")
             index = table.to_pydict()
             stored = np.bincount(index["shard"], index["clips"]).astype(int).tolist()
-            opened = Shards.open(folder, len(stored))
+            opened = ShardArray.open(folder, len(stored))
             if opened.dtype != np.uint8 or opened.row_shape != _shape(clip):
                 raise ValueError(f"its shards hold {opened.dtype} {opened.row_shape}, not {_shape(clip)}")
             for number, (array, clips) in enumerate(zip(opened.arrays, stored, strict=True)):

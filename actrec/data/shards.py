@@ -1,4 +1,4 @@
-"""Rows of one shape and dtype on disk: numbered ``.npy`` shards, memory-mapped, each with a checksum.
+"""Rows of one shape and dtype on disk: numbered ``.npy`` shards, each with a checksum.
 
 ::
 
@@ -21,11 +21,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from mmap import ALLOCATIONGRANULARITY, MADV_WILLNEED, PAGESIZE, mmap
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +115,7 @@ def is_sound(folder: Path, number: int, rows: int, dtype: npt.DTypeLike, row_sha
     """Whether a shard is there and of this length, dtype and shape; reads its header only."""
     try:
         _note(folder, number)
-        stored = _load(folder, number)
+        stored = load(folder, number)
     except ValueError:
         return False
     return stored.dtype == np.dtype(dtype) and stored.shape == (rows, *row_shape)
@@ -127,7 +124,7 @@ def is_sound(folder: Path, number: int, rows: int, dtype: npt.DTypeLike, row_sha
 def is_whole(folder: Path, number: int) -> bool:
     """Whether a shard's bytes are those that were written: reads all of them."""
     try:
-        return bool(_note(folder, number)["crc32"] == _crc32(_load(folder, number)))
+        return bool(_note(folder, number)["crc32"] == _crc32(load(folder, number)))
     except ValueError:
         return False
 
@@ -161,59 +158,19 @@ def forget(folder: Path, numbers: Iterable[int]) -> None:
             entries_path(folder, number).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
-class Shards:
-    """Shards as one array of rows, read from disk as they are asked for.
+def load(folder: Path, number: int) -> Array:
+    """A shard's rows as a memory map; reads its header.
 
-    Attributes:
-        arrays: at least one, each (n, *row_shape); memory maps where they were opened from a folder.
+    Raises:
+        ValueError: if it is missing, or too short for its header; names the file.
     """
-
-    arrays: tuple[Array, ...]
-
-    @classmethod
-    def open(cls, folder: Path, count: int) -> Self:
-        """Opens the shards 0 … count − 1 of a folder, count ≥ 1; reads their headers.
-
-        Raises:
-            ValueError: if one is missing or cut short, or they differ in dtype or shape; names the file.
-        """
-        arrays = tuple(_load(folder, number) for number in range(count))
-        dtype, row_shape = arrays[0].dtype, arrays[0].shape[1:]
-        for number, array in enumerate(arrays):
-            if array.dtype != dtype or array.shape[1:] != row_shape:
-                raise ValueError(
-                    f"{array_path(folder, number).name}: has {array.dtype} rows of shape {array.shape[1:]}, "
-                    f"not {dtype} of {row_shape}"
-                )
-        return cls(arrays)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.arrays[0].dtype
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        return self.arrays[0].shape[1:]
-
-    @cached_property
-    def starts(self) -> Int64:
-        """The row that each shard begins with, and the number of rows at its end."""
-        return np.cumsum([0, *map(len, self.arrays)], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return int(self.starts[-1])
-
-    def gather(self, rows: Int64) -> Array:
-        """The rows of the given numbers, in that order: (len(rows), *row_shape), in memory of its own."""
-        shard = np.searchsorted(self.starts, rows, side="right") - 1
-        places = list(zip(shard.tolist(), (rows - self.starts[shard]).tolist(), strict=True))
-        for number, row in places:  # all are asked for before the first is waited for
-            _read_ahead(self.arrays[number], row)
-        out = np.empty((len(rows), *self.row_shape), self.dtype)
-        for position, (number, row) in enumerate(places):
-            out[position] = self.arrays[number][row]
-        return out
+    path = array_path(folder, number)
+    try:
+        with _PARSING:
+            array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path.name}: {reason(error)}") from error
+    return array
 
 
 def array_path(folder: Path, number: int) -> Path:
@@ -237,15 +194,6 @@ def put(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Writes a small file aside and renames it."""
     with replacing(path, durable=durable) as aside:
         aside.write_bytes(content)
-
-
-def _read_ahead(array: Array, row: int) -> None:
-    """Starts reading a row of a memory map from disk, and does not wait: twice the rate of page faults."""
-    memory: Any = array.base  # its type says that it is an array
-    if isinstance(array, np.memmap) and isinstance(memory, mmap) and array.strides[0]:
-        start = array.offset % ALLOCATIONGRANULARITY + row * array.strides[0]
-        page = start - start % PAGESIZE
-        memory.madvise(MADV_WILLNEED, page, start + array.strides[0] - page)
 
 
 def _save(file: BinaryIO, array: Array) -> None:
@@ -273,14 +221,3 @@ def _note(folder: Path, number: int) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path.name}: {reason(error)}") from error
     return dict(note)
-
-
-def _load(folder: Path, number: int) -> Array:
-    """A shard as a memory map: reads its header, and raises ValueError where the file is too short for it."""
-    path = array_path(folder, number)
-    try:
-        with _PARSING:
-            array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path.name}: {reason(error)}") from error
-    return array

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from actrec.data import shards
-from actrec.data.shards import Int64, Shards
+from actrec.data.shard_array import ShardArray
+from actrec.data.shards import Int64
 from actrec.data.storage import discard_stale
 from actrec.errors import DataError
 from actrec.files import ASIDE, reason
@@ -82,7 +83,7 @@ class FeatureSet:
 
     folder: Path
     stages: int
-    shards: Shards
+    shards: ShardArray
     sums: Int64
 
     @classmethod
@@ -97,7 +98,7 @@ class FeatureSet:
             if meta["format"] != FORMAT:
                 raise ValueError(f"{_META}: has format {meta['format']}, not {FORMAT}")
             count = meta["shards"]
-            opened = Shards.open(folder, count)
+            opened = ShardArray.open(folder, count)
             entries = [entry for number in range(count) for entry in shards.read_entries(folder, number)]
             sums = np.array([entry["pixels"] for entry in entries], np.int64)
             if opened.dtype != np.float32 or len(opened) != len(sums):

@@ -12,7 +12,7 @@ import pytest
 
 from actrec import files
 from actrec.data import shards
-from actrec.data.shards import Shards
+from actrec.data.shard_array import ShardArray
 from actrec.errors import DataError
 from actrec.seeding import numpy_rng
 
@@ -34,7 +34,7 @@ def flip_byte(path: Path, at: int) -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint8])
 def test_what_is_gathered_is_what_was_written(tmp_path: Path, dtype: npt.DTypeLike) -> None:
     rows = filled(tmp_path, (4, 0, 2, 5), dtype)
-    opened = Shards.open(tmp_path, 4)
+    opened = ShardArray.open(tmp_path, 4)
     assert (len(opened), opened.dtype, opened.row_shape) == (11, np.dtype(dtype), (3, 5))
     wanted = np.array([10, 0, 3, 4, 4, 5, 6, 0])
     got = opened.gather(wanted)
@@ -70,7 +70,7 @@ def test_a_shard_of_another_length_dtype_or_shape_is_not_the_one_that_was_asked_
     assert not shards.is_sound(tmp_path, 2, 4, np.float32, (3, 5))
     shards.write(tmp_path, 1, np.zeros((2, 15), np.float32), [])
     with pytest.raises(ValueError, match=r"shard-00001.npy: has float32 rows of shape \(15,\), not float32"):
-        Shards.open(tmp_path, 2)
+        ShardArray.open(tmp_path, 2)
 
 
 def test_what_is_brought_to_the_disk_is_there_at_the_end(

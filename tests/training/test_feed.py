@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from actrec.data.clipset import ClipSet
-from actrec.data.shards import Shards
+from actrec.data.shard_array import ShardArray
 from actrec.spec import ClipSpec
 from actrec.training.featureset import FeatureSet
 from actrec.training.feed import CachedFeed, ragged_arange, task_of
@@ -38,7 +38,7 @@ def clip_set(clip: ClipSpec) -> ClipSet:
         first=np.cumsum(count) - count,
         count=count,
         reasons=tuple("" for _ in splits),
-        shards=Shards((shard,)),
+        shards=ShardArray((shard,)),
     )
 
 
@@ -127,7 +127,7 @@ def test_ragged_arange() -> None:
 def feature_set(clips: ClipSet) -> FeatureSet:
     """Features and sums that are ten and a hundred times their row's number."""
     rows = np.arange(len(clips.shards))
-    return FeatureSet(Path("."), 3, Shards(((10.0 * rows[:, None]).astype(np.float32),)), 100 * rows)
+    return FeatureSet(Path("."), 3, ShardArray(((10.0 * rows[:, None]).astype(np.float32),)), 100 * rows)
 
 
 @pytest.mark.parametrize("ahead", [0, 2])
