@@ -29,7 +29,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from actrec.data import clipset
-from actrec.data.clipset import ClipSet, UInt8, Video
+from actrec.data.clipset import ClipSet
+from actrec.data.video_clips import UInt8, Video
 from actrec.engine.trainable import AHEAD
 from actrec.models.zoo import build, resolve
 from actrec.seeding import numpy_rng, torch_rng

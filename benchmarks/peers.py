@@ -20,8 +20,9 @@ import optuna
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from actrec.data.clipset import ClipSet, UInt8, Video, frames_of
+from actrec.data.clipset import ClipSet
 from actrec.data.decode import resize
+from actrec.data.video_clips import UInt8, Video, frames_of
 from actrec.seeding import derive, numpy_rng
 from actrec.spec import ClipSpec, TrialSpec
 from actrec.training.batch import Batch

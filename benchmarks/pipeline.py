@@ -29,8 +29,9 @@ import av
 import numpy as np
 import torch
 
-from actrec.data.clipset import ClipSet, UInt8, Video, decode_video
+from actrec.data.clipset import ClipSet
 from actrec.data.manifest import Manifest
+from actrec.data.video_clips import UInt8, Video, decode_video
 from actrec.engine.cache import ClipKey, clip_keys, fill
 from actrec.engine.cluster import connect
 from actrec.seeding import numpy_rng

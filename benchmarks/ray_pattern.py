@@ -14,7 +14,7 @@ from ray import tune
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from actrec.data.clipset import Video, decode_video
+from actrec.data.video_clips import Video, decode_video
 from actrec.spec import TrialSpec
 from actrec.training.batch import Batch
 from actrec.training.task import Task

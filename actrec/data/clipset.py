@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,19 +24,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actrec.data import shards
-from actrec.data.clips import clip_indices
-from actrec.data.decode import decode
 from actrec.data.shard_array import ShardArray
 from actrec.data.shards import Int64
-from actrec.data.storage import MISSING, check_readable, check_same, discard_stale
-from actrec.errors import DataError, DecodeError, SpecError
+from actrec.data.storage import discard_stale
+from actrec.data.video_clips import UInt8, Video, decode_video, frames_of
+from actrec.errors import DataError, DecodeError
 from actrec.files import ASIDE, reason
-from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec
 
 FORMAT = 2
@@ -54,69 +50,6 @@ _COLUMNS: dict[str, pa.DataType] = {
 _SCHEMA = pa.schema(_COLUMNS)
 _SHARD_BYTES = 64 * 2**20
 _SHARD_VIDEOS, _LEAST_VIDEOS, _MANY_SHARDS = 32, 8, 64
-ANY = "any"  # the split of a video that is in every split by turns, over the folds of a cross-validation
-
-UInt8 = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Video:
-    """One video to decode, as the manifest has it.
-
-    Attributes:
-        path: absolute.
-        num_frames: probed.
-        size: of the file as the driver sees it, in bytes; ``MISSING`` where it does not.
-    """
-
-    video_id: str
-    path: str
-    label: int
-    group: str
-    split: str
-    num_frames: int
-    fps: float
-    size: int
-
-
-def frames_of(video: Video, clip: ClipSpec) -> Int64:
-    """The frame indices of every stored clip of a video: int64 (clips, T).
-
-    Training videos under random sampling have ``clip.draws`` clips, drawn from the video's id alone, so
-    that every trial and every seed shares them. Everything else is deterministic. A video of :data:`ANY`
-    split has those of training and, last, that of evaluation.
-    """
-    still = clip_indices(video.num_frames, clip, fps=video.fps)
-    if clip.sampling != "random" or video.split not in ("train", ANY):
-        return still
-    rng = numpy_rng(0, "draws", video.video_id)
-    drawn = clip_indices(video.num_frames, clip, fps=video.fps, rng=rng)
-    return drawn if video.split == "train" else np.concatenate([drawn, still])
-
-
-def decode_video(video: Video, clip: ClipSpec) -> UInt8:
-    """Every stored clip of one video: uint8 (clips, T, H, W, 3).
-
-    Raises:
-        DecodeError: if the file does not decode, and that is its own fault.
-        DataError: if this node does not see the file that the driver saw, or lacks the decoder.
-    """
-    if video.size == MISSING:
-        raise DecodeError(video.path, "missing file")
-    check_same(video.path, video.size)
-    try:
-        return _decode(video, clip)
-    except DecodeError:
-        check_readable(video.path)  # what decodes once the storage answers again was no fault of the file
-        return _decode(video, clip)
-
-
-def _decode(video: Video, clip: ClipSpec) -> UInt8:
-    try:
-        size = (clip.height, clip.width)
-        return decode(video.path, frames_of(video, clip), size, fit=clip.fit, decoder=clip.decoder)
-    except SpecError as error:
-        raise DataError(f"node {platform.node()}: {error}") from error
 
 
 def cut_into_shards(videos: Sequence[Video], clip: ClipSpec) -> list[tuple[Video, ...]]:

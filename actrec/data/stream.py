@@ -16,11 +16,11 @@ import ray
 from ray.data import DataContext, Dataset
 
 from actrec.data import clipset
-from actrec.data.clipset import Video
 from actrec.data.probe import Probe, probe
 from actrec.data.shards import syncing
 from actrec.data.storage import MISSING, check_same, sizes
 from actrec.data.survival import survives
+from actrec.data.video_clips import UInt8, Video, decode_video
 from actrec.errors import DataError, DecodeError
 from actrec.seeding import numpy_rng
 from actrec.spec import ClipSpec
@@ -156,8 +156,8 @@ def _decode_row(row: dict[str, Any], videos: tuple[Video, ...], clip: ClipSpec, 
     return {"video": position, "clips": clips, "valid": valid, "reason": reason, "error": error}
 
 
-def _guarded_video(video: Video, clip: ClipSpec) -> clipset.UInt8:
-    return guarded(clipset.decode_video, video, clip, path=video.path)
+def _guarded_video(video: Video, clip: ClipSpec) -> UInt8:
+    return guarded(decode_video, video, clip, path=video.path)
 
 
 def guarded(call: Callable[..., T], *args: Any, path: str) -> T:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from actrec.data import clipset, shards
 from actrec.data.clip_key import clip_identity
-from actrec.data.clipset import ClipSet, Video
+from actrec.data.clipset import ClipSet
 from actrec.data.decode import resolve
 from actrec.data.local_copy import nearest
 from actrec.data.manifest import Manifest
@@ -27,6 +27,7 @@ from actrec.data.sets import BUDGET, Hold, filling, make_room, room_after_evicti
 from actrec.data.storage import cache_root as cache_root
 from actrec.data.storage import sizes
 from actrec.data.stream import decode_shards
+from actrec.data.video_clips import ANY, Video
 from actrec.errors import DataError
 from actrec.spec import ClipSpec, DataSpec, TrialSpec
 
@@ -95,8 +96,8 @@ def clip_keys(manifest: Manifest, specs: Iterable[TrialSpec], root: Path) -> lis
         if (spec.data, identity) not in keys:
             selection, chosen, content, splits = selected[spec.data]
             if splits and clip.sampling == "random":  # training clips and evaluation clips of every video
-                chosen = tuple(dataclasses.replace(video, split=clipset.ANY) for video in chosen)
-                content += f" {clipset.ANY}"
+                chosen = tuple(dataclasses.replace(video, split=ANY) for video in chosen)
+                content += f" {ANY}"
             about = json.dumps([clipset.FORMAT, content, identity])
             folder = root / "clips" / hashlib.sha256(about.encode()).hexdigest()[:16]
             keys[spec.data, identity] = ClipKey(folder, clip, selection, chosen, splits)
@@ -217,7 +218,7 @@ def fill(
                 decoded, done = decoded + fresh, done + size
                 progress(done, total)
         clips = ClipSet.open(key.folder)
-        if not any(len(clips.videos(split)) for split in ("train", clipset.ANY)):
+        if not any(len(clips.videos(split)) for split in ("train", ANY)):
             raise DataError(f"none of {len(clips.labels)} videos decodes: {_first(clips.reasons)}")
         paths = {video.video_id: video.path for video in key.videos}
         for video_id, reason in zip(clips.video_ids, clips.reasons, strict=True):

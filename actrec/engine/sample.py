@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from actrec.data import clipset, shards
-from actrec.data.clipset import ClipSet, Video
+from actrec.data.clipset import ClipSet
 from actrec.data.sets import size_text
 from actrec.data.stream import decode_shards
+from actrec.data.video_clips import Video
 from actrec.engine.cache import ClipKey
 from actrec.engine.thumbnails import chosen
 from actrec.errors import ActrecError, DataError

@@ -16,8 +16,9 @@ import ray.train
 import torch
 from ray.data import DataContext
 
-from actrec.data.clipset import ClipSet, Video
+from actrec.data.clipset import ClipSet
 from actrec.data.stream import clip_stream
+from actrec.data.video_clips import Video
 from actrec.engine.station import Source
 from actrec.seeding import derive
 from actrec.spec import ClipSpec

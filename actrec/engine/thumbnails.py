@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from actrec.data.clipset import ClipSet, UInt8, is_complete
+from actrec.data.clipset import ClipSet, is_complete
 from actrec.data.manifest import Manifest
+from actrec.data.video_clips import UInt8
 from actrec.errors import ActrecError
 from actrec.files import reason
 from actrec.results import parquet

@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from actrec.data import clipset, synthetic
-from actrec.data.clipset import ClipSet, Video
+from actrec.data.clipset import ClipSet
 from actrec.data.decode import BACKENDS, decode
 from actrec.data.manifest import Manifest
 from actrec.data.storage import MISSING, STALE_S, discard_stale
+from actrec.data.video_clips import Video, decode_video, frames_of
 from actrec.errors import DataError, DecodeError
 from actrec.files import ASIDE
 from actrec.spec import ClipSpec
@@ -62,7 +63,7 @@ def test_what_is_gathered_is_what_decode_gives(videos: list[Video], tmp_path: Pa
     assert got.shape == (6, 3, 12, 10, 3)
     assert got.dtype == np.uint8
     for clip, row in zip(got, rows, strict=True):
-        frames = clipset.frames_of(videos[row], CLIP)
+        frames = frames_of(videos[row], CLIP)
         np.testing.assert_array_equal(clip, decode(videos[row].path, frames, (12, 10))[0])
     assert clips.video_ids == tuple(video.video_id for video in videos)
     assert clips.labels.tolist() == [video.label for video in videos]
@@ -133,7 +134,7 @@ def test_a_decoder_that_this_node_lacks_ends_the_fill(
     monkeypatch.delitem(BACKENDS, "torchcodec")
     clip = dataclasses.replace(CLIP, decoder="torchcodec")
     with pytest.raises(DataError, match=r"node .*: unknown decoder 'torchcodec'"):
-        clipset.decode_video(videos[0], clip)
+        decode_video(videos[0], clip)
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -225,7 +226,7 @@ def test_random_sampling_stores_draws_for_training_and_the_centre_for_evaluation
     assert set(clips.count[clips.videos("train")]) == {4}
     assert set(clips.count[clips.videos("test")]) == {1}
     train = next(video for video in videos if video.split == "train")
-    np.testing.assert_array_equal(clipset.frames_of(train, clip), clipset.frames_of(train, clip))
+    np.testing.assert_array_equal(frames_of(train, clip), frames_of(train, clip))
 
 
 def test_the_middle_frame_is_one_frame(videos: list[Video], tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from actrec.data.decode import resolve
 from actrec.data.manifest import Manifest
 from actrec.data.sets import Hold
 from actrec.data.stream import decode_shards, guarded
+from actrec.data.video_clips import decode_video
 from actrec.engine.cache import bytes_needed, choose_feed, clip_keys, fill, reserve, videos_of
 from actrec.errors import DataError, DecodeError
 from actrec.spec import TrialSpec, override
@@ -166,7 +167,7 @@ def test_two_fills_of_one_key_at_the_same_time_decode_it_once(
     assert sorted(one.decoded for one in filled) == [0, len(key.videos)]
     clips = ClipSet.open(key.folder)
     for row in (0, 31, len(key.videos) - 1):
-        expected = clipset.decode_video(key.videos[row], key.clip)
+        expected = decode_video(key.videos[row], key.clip)
         np.testing.assert_array_equal(clips.gather(clips.first[row : row + 1]), expected)
 
 

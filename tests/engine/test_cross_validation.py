@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from actrec.data.clips import clip_indices
-from actrec.data.clipset import ClipSet, frames_of
+from actrec.data.clipset import ClipSet
 from actrec.data.manifest import Manifest
+from actrec.data.video_clips import frames_of
 from actrec.engine.cache import clip_keys, fill, videos_of
 from actrec.engine.run import with_data
 from actrec.errors import StudyError

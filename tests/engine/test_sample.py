@@ -12,6 +12,7 @@ import pytest
 from actrec.data import clipset
 from actrec.data.clipset import ClipSet
 from actrec.data.manifest import Manifest
+from actrec.data.video_clips import decode_video
 from actrec.engine import sample
 from actrec.engine.cache import ClipKey, clip_keys
 from actrec.engine.messages import EpochDone, RunEpoch
@@ -80,7 +81,7 @@ def test_it_is_decoded_once_within_its_room_and_goes(
         videos = sample.fitting(key, 4 * CLIP)
         assert clips.video_ids == tuple(video.video_id for video in videos)
         assert clips.count.tolist() == [1] * count
-        whole = [clipset.decode_video(video, key.clip) for video in videos]
+        whole = [decode_video(video, key.clip) for video in videos]
         assert np.array_equal(clips.gather(np.arange(count)), np.concatenate(whole))
     assert decode() == 0
     next((tmp_path / sample.FOLDER / keys[1].folder.name).glob("*.npy")).write_bytes(b"torn")

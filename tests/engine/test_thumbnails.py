@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from actrec.data import clipset
-from actrec.data.clipset import Video
 from actrec.data.manifest import Manifest
+from actrec.data.video_clips import UInt8, Video, decode_video
 from actrec.engine import cache, thumbnails
 from actrec.errors import DecodeError
 from actrec.spec import ClipSpec
@@ -27,10 +27,10 @@ def clips(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     clipset.begin(folder, CLIP, {})
     broken = next(video.video_id for video in videos if video.split == "train")
 
-    def decode(video: Video, clip: ClipSpec) -> clipset.UInt8:
+    def decode(video: Video, clip: ClipSpec) -> UInt8:
         if video.video_id == broken:
             raise DecodeError(video.path, "broken")
-        return clipset.decode_video(video, clip)
+        return decode_video(video, clip)
 
     parts = clipset.cut_into_shards(videos, CLIP)
     for number, part in enumerate(parts):
