@@ -13,7 +13,7 @@ from actrec.report import words
 from actrec.report.record import at
 from actrec.report.values import BASELINE, PLACEBO, Dimension, Effect, Report, Search
 from actrec.results.files import replacing, write_json
-from actrec.results.ledger import Ledger
+from actrec.results.reader import Reader
 
 FOLDER = "exports"
 SUMMARY = f"{FOLDER}/summary.json"
@@ -59,9 +59,9 @@ def write_exports(report: Report, folder: Path) -> None:
     _csv(target / "verdicts.csv", pa.Table.from_pylist([_plain(effect) for effect in report.effects]))
     if report.search is not None:
         _csv(target / "search.csv", pa.Table.from_pylist(searched(report.search)))
-    ledger = Ledger(folder)
+    results = Reader(folder)
     for name in ("trials", "epochs"):
-        _csv(target / f"{name}.csv", ledger.read(name))
+        _csv(target / f"{name}.csv", results.read(name))
     for name in ("effects", "contrasts"):
         if (folder / f"{name}.parquet").exists():
             _csv(target / f"{name}.csv", pq.read_table(folder / f"{name}.parquet"))

@@ -27,7 +27,7 @@ from actrec.report.search import read_search
 from actrec.report.trials import best_change, group_arms, in_focus, read_trials, test_videos
 from actrec.report.values import BASELINE, Arm, Report
 from actrec.report.videos import Seen, Videos, read_videos
-from actrec.results.ledger import Ledger
+from actrec.results.reader import Reader
 
 T = TypeVar("T")
 
@@ -39,8 +39,8 @@ def load(folder: Path) -> Report:
         LedgerError: if there is no study there, or its tables or ``study.json`` cannot be read.
     """
     study = read_study(folder)
-    ledger = Ledger(folder)
-    rows = ledger.read("trials").to_pylist()
+    results = Reader(folder)
+    rows = results.read("trials").to_pylist()
     if not study and not rows:
         raise LedgerError(f"{folder} holds no study: neither study.json nor a trial")
     trials = read_trials(at(study, "plan", list, []), rows)
@@ -52,10 +52,10 @@ def load(folder: Path) -> Report:
     metric = at(study, "study.metric", str, "top1").removeprefix("test_")
     effects, further = read_effects(folder, arms, metric)
     focus = in_focus(arms, effects, best)
-    epochs = ledger.read("epochs", trial_ids=compared)
+    epochs = results.read("epochs", trial_ids=compared)
     # Only what is shown: predictions are the one table that grows with trials × videos × classes.
     shown = {trial.trial_id for arm in focus for trial in arm.finished}
-    predictions = ledger.read("predictions", trial_ids=shown)
+    predictions = results.read("predictions", trial_ids=shown)
     counted = count_predictions(predictions, at(study, "manifest.class_names", list, []))
     both = [arm for arm in arms if arm.name == BASELINE or (best and arm.name == best.arm)]
     videos = read_videos(folder)
@@ -89,7 +89,7 @@ def load(folder: Path) -> Report:
         maps=read_maps(folder, both, predictions),
         frames=read_frames(folder),
         search=read_search(folder, study, trials, rows, arms),
-        problems=tuple(ledger.problems),
+        problems=tuple(results.problems),
     )
 
 

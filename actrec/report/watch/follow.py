@@ -11,8 +11,9 @@ from actrec.engine.progress import read_news
 from actrec.errors import LedgerError
 from actrec.report.record import read_study
 from actrec.report.watch.snapshot import Driver, Snapshot, metrics, snapshot
-from actrec.results.ledger import RESULTS, Ledger
+from actrec.results.ledger import RESULTS
 from actrec.results.lock import MISSED, heartbeat, read_owner
+from actrec.results.reader import Reader
 from actrec.results.schema import TABLES
 
 REFRESH_S = 2.0  # between two looks, and at least four times as long as a look takes
@@ -31,7 +32,7 @@ class Watch:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._ledger = folder, Ledger(folder)
+        self._folder, self._results = folder, Reader(folder)
         self._sign, self._seen = b"", 0.0
         if not any((folder / name).exists() for name in (*RESULTS, "owner.json")):
             raise LedgerError(f"{folder} holds no study: neither study.json nor a trial")
@@ -70,7 +71,7 @@ class Watch:
         driver, news = self._driver(), read_news(self._folder)
         study = read_study(self._folder)
         columns = [name for name in (*_COLUMNS, *metrics(study)) if name in TABLES["trials"].names]
-        rows = self._ledger.read("trials", columns=list(dict.fromkeys(columns))).to_pylist()
+        rows = self._results.read("trials", columns=list(dict.fromkeys(columns))).to_pylist()
         name = self._folder.resolve().name
         return snapshot(name, study, rows, news, driver, datetime.now(UTC))
 
