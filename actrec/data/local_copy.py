@@ -2,7 +2,8 @@
 
 The first process of a node that opens a set copies it, and the others wait; a copy that is there is checked,
 shard by shard, by the first that comes while nobody uses it. So each node reads a set over the network once,
-and every byte that is trained on has been checked since its user began.
+and every byte that is trained on has been checked since its user began. Where copying fails the set is read
+where it lies, and the next process tries again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import psutil
@@ -58,12 +59,23 @@ def nearest(folder: Path) -> Path:
         if (root := local_root(folder)) is not None:
             copy = root / folder.parent.name / folder.name
             with filling(copy):
-                first = not in_use(copy)  # else those who use it have checked it
+                bring = partial(_bring, root=root) if not in_use(copy) else _lists_all  # its users checked it
                 hold = Hold(copy)
-                if not first or _bring(folder, copy, root):
+                whole = False
+                try:
+                    whole = bring(folder, copy)
+                finally:
+                    if not whole:  # else it would be in use, unchecked, until this process ends
+                        hold.release()
+                if whole:
                     return copy
-                hold.release()
     return folder
+
+
+def _lists_all(folder: Path, copy: Path) -> bool:
+    """Whether a copy has every file of a set, by their names: files come there under theirs when whole."""
+    there, here = ({path.name for path in root.glob("[!.]*")} for root in (folder, copy))
+    return there <= here
 
 
 def _bring(folder: Path, copy: Path, root: Path) -> bool:

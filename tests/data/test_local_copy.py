@@ -94,6 +94,42 @@ def test_a_copy_that_does_not_fit_or_cannot_be_made_is_done_without(
     assert opened(folder) == (str(folder), 0)
 
 
+FAIL = """\
+import itertools, sys, pathlib, shutil
+from actrec.data.local_copy import nearest
+real, copies = shutil.copyfile, itertools.count()
+def failing(*paths):
+    if next(copies) >= 3:
+        raise OSError(116, "Stale file handle")
+    return real(*paths)
+shutil.copyfile = failing
+print(nearest(pathlib.Path(sys.argv[1])), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_copy_that_broke_off_does_not_spoil_the_node(folder: Path, copy: Path) -> None:
+    command = [sys.executable, "-c", FAIL, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as failed:
+        assert failed.stdout is not None
+        assert failed.stdout.readline().strip() == str(folder)
+        assert copy.is_dir(), "it had begun"
+        found, copied = opened(folder)  # while the process that failed goes on
+        assert (found, copied > 0) == (str(copy), True)
+        assert shards.damaged(copy, range(3)) == []
+        failed.communicate("")
+
+
+def test_a_copy_in_use_that_lacks_a_shard_is_not_read(folder: Path, copy: Path) -> None:
+    assert opened(folder) == (str(copy), 7)
+    hold = sets.Hold(copy)
+    assert opened(folder) == (str(copy), 0), "its users have checked it"
+    shards.entries_path(copy, 1).unlink()
+    assert opened(folder) == (str(folder), 0)
+    hold.release()
+    assert opened(folder) == (str(copy), 3)
+
+
 def test_an_older_copy_goes_when_a_new_one_needs_its_room(
     folder: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
