@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +29,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def judged_at(record: Mapping[str, Any]) -> dict[int, int]:
+    """At which numbers of seeds a study was judged, as :func:`~actrec.study.race.judged` has it."""
+    return {int(entry["seeds"]): int(entry["looks"]) for entry in record.get("judged_at", ())}

@@ -13,7 +13,7 @@ from actrec.engine.cache import ClipKey, Filled
 from actrec.engine.cluster import Cluster, check_shared
 from actrec.engine.conditions import Conditions, check_alike, check_modes
 from actrec.engine.ended_rows import ended_rows
-from actrec.engine.folder import read_record
+from actrec.engine.folder import judged_at, read_record
 from actrec.engine.messages import RunEpoch
 from actrec.engine.options import RunOptions
 from actrec.engine.placement import Allocation, allocate
@@ -65,6 +65,8 @@ class Launch:
     def __post_init__(self) -> None:
         earlier = read_record(self.options.out)
         shares = earlier.get("sharing", {}).get("prefixes", {})
+        # Whoever changes the plan before its first result has not looked.
+        self._judged_at = judged_at(earlier) if ended_rows(self.study, self.ledger) else {}
         self._supply = Supply(self.display, self.options.out.absolute(), dict(shares))
         self._tried: set[str] = set()
         self._keys: dict[tuple[DataSpec, ClipSpec], ClipKey] = {}
@@ -74,7 +76,7 @@ class Launch:
     def pending(self) -> list[Trial]:
         """What the plan has still to run, now that some trials have ended."""
         rows = self._ended_rows()
-        self._now = rounds.current(self.study, rows, look(self.study, self.ledger))
+        self._now = rounds.current(self.study, rows, look(self.study, self.ledger), self._judged_at)
         if not self.options.only:
             return list(self._now.pending)
         ended = {row["trial_id"] for row in rows if not row["again"]}

@@ -21,6 +21,7 @@ from actrec.data.manifest import Manifest
 from actrec.engine.cache import Filled
 from actrec.results.schema import SCHEMA_VERSION
 from actrec.study.factors import Study
+from actrec.study.race import chance_of_any
 from actrec.study.rounds import Round
 
 PLANNED = ("trial_id", "arm", "factor", "level", "seed", "fold", "stage", "number")
@@ -37,6 +38,8 @@ def plan_record(study: Study, now: Round, data: Mapping[str, Any]) -> dict[str, 
         "search": None if now.search is None else dataclasses.asdict(now.search),
         "path": list(now.path),
         "looks": now.looks,
+        "judged_at": [{"seeds": size, "looks": looks} for size, looks in now.judged_at.items()],
+        "chance_of_any": chance_of_any(now.judged_at),
         "manifest": dict(data),
     }
 

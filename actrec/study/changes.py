@@ -29,6 +29,8 @@ def changes(before: Study, after: Study) -> list[str]:
 def grown(before: Study, after: Study) -> bool:
     """Whether all that was planned before is planned still.
 
+    Numbers of seeds at which it was judged already still count (:func:`actrec.study.race.judged`).
+
     What only judges trials may change too, such as the margin, unless it also decides which come next.
     """
     if before.search is None or after.search is None:

@@ -10,6 +10,10 @@ its last ones too, is multiplied by how many they are (Bonferroni over looks; in
 0.05 / (looks × true hypotheses) at one of these numbers, by Holm's correction at each look; so the chance
 of any is ≤ 5 %.
 
+Who extends a study after its results looks at further numbers of seeds. These count too (:func:`judged`), so
+each verdict stands for all looks until then. But the first ones had spent the 5 % already:
+:func:`chance_of_any` tells what it may have become.
+
 Alpha spending (Lan & DeMets 1983) would cost less power, but supposes looks with independent increments; ours
 share their test videos. Racing: Maron & Moore, "Hoeffding races" (NeurIPS 1994); Birattari et al., "A racing
 algorithm for configuring metaheuristics" (GECCO 2002).
@@ -21,6 +25,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from actrec.stats.effects import EffectRow
+from actrec.stats.verdicts import ALPHA
 from actrec.study.designs import PLACEBO, REFERENCE
 
 LOOKS = 3
@@ -36,6 +41,23 @@ def schedule(first: int, most: int, looks: int = LOOKS) -> tuple[int, ...]:
         return (first,)
     ratio = most / first
     return tuple(sorted({math.ceil(round(first * ratio ** (k / (looks - 1)), 9)) for k in range(looks)}))
+
+
+def judged(before: Mapping[int, int], sizes: Iterable[int]) -> dict[int, int]:
+    """Number of seeds at which arms are judged → how many such numbers there were when it was taken up.
+
+    Args:
+        before: the same, of the study as it was before it was extended; empty of a new one.
+        sizes: the numbers of its :func:`schedule` now.
+    """
+    there = {*before, *sizes}
+    return {size: before.get(size, len(there)) for size in sorted(there)}
+
+
+def chance_of_any(judged_at: Mapping[int, int]) -> float:
+    """At most so likely is a false verdict at any number of seeds of :func:`judged`: 5 % over the looks that
+    there were when it was taken up, added up. 5 % for a study that was never extended."""
+    return min(ALPHA * math.fsum(1 / looks for looks in judged_at.values()), 1.0)
 
 
 def raced(has: Mapping[str, int], further: Mapping[str, int], sizes: Sequence[int]) -> dict[str, int]:

@@ -19,6 +19,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from actrec.results.schema import OK
@@ -27,7 +28,7 @@ from actrec.study.factors import Study
 from actrec.study.greedy import ADAPTIVE, Grown
 from actrec.study.plan import Trial, check_arms, plan
 from actrec.study.proposals import SEARCH, Proposals
-from actrec.study.race import raced, schedule
+from actrec.study.race import judged, raced, schedule
 from actrec.study.stages import ABLATE, CONFIRM, Progress, ablation, candidates, confirmation, winner
 
 Row = Mapping[str, Any]
@@ -45,7 +46,8 @@ class Round:
         trials: of all rounds so far, in order.
         pending: those of them that have not ended.
         path: of an adaptive design, the best arms so far by name, the baseline first.
-        looks: what every p-value of the study must be multiplied by; 1 without a race.
+        judged_at: number of seeds at which arms are or were judged → looks; see
+            :func:`~actrec.study.race.judged`.
         search: how far a study with a search is; None in others.
         proposals: the trials of its search.
     """
@@ -54,9 +56,14 @@ class Round:
     trials: tuple[Trial, ...]
     pending: tuple[Trial, ...]
     path: tuple[str, ...]
-    looks: int
+    judged_at: Mapping[int, int]
     search: Progress | None = None
     proposals: Proposals | None = None
+
+    @property
+    def looks(self) -> int:
+        """What every p-value of the study must be multiplied by; 1 without a race, unless it was extended."""
+        return max(1, len(self.judged_at))
 
     @property
     def growing(self) -> Proposals | None:
@@ -69,7 +76,12 @@ class Round:
         return tuple(trial for trial in self.trials if trial.stage in ("", ABLATE))
 
 
-def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> Round:
+def current(
+    study: Study,
+    finished: Iterable[Row],
+    look: Look | None = None,
+    judged_at: Mapping[int, int] = MappingProxyType({}),
+) -> Round:
     """The plan, as far as the finished trials tell it.
 
     Args:
@@ -78,6 +90,7 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
             a search they also have ``stage``, ``number``, ``spec``, its objectives, and as ``history`` the
             validation top-1 after each epoch.
         look: says which arms are open; without it there is no race.
+        judged_at: that of the study as it was before it was extended.
 
     Raises:
         SpecError, StudyError, ModelError: as :func:`~actrec.study.plan.plan`, and, without a search,
@@ -87,30 +100,36 @@ def current(study: Study, finished: Iterable[Row], look: Look | None = None) -> 
     found = list(finished)
     rows = {str(row["trial_id"]): row for row in found if not row.get("again")}
     if study.search is not None:
-        return _searched(study, Proposals(study, found), rows, look)
+        return _searched(study, Proposals(study, found), rows, look, judged_at)
     check_arms(study)
-    return _ablated(study, rows, look, study.arms)
+    return _ablated(study, rows, look, study.arms, judged_at)
 
 
-def _searched(study: Study, proposals: Proposals, rows: Mapping[str, Row], look: Look | None) -> Round:
+def _searched(
+    study: Study,
+    proposals: Proposals,
+    rows: Mapping[str, Row],
+    look: Look | None,
+    judged_at: Mapping[int, int],
+) -> Round:
     """The round of a study with a search: of the search, the confirmation or the ablation."""
     found = list(proposals.trials)
     if not proposals.done:
         progress = Progress(SEARCH, proposals.exhausted)
-        return Round((), tuple(found), tuple(proposals.pending), (), 1, progress, proposals)
+        return Round((), tuple(found), tuple(proposals.pending), (), judged_at, progress, proposals)
     numbers = candidates(study, proposals.ended)
     progress = Progress(CONFIRM, proposals.exhausted, tuple(numbers))
     if not numbers:
-        return Round((), tuple(found), (), (), 1, progress, proposals)
+        return Round((), tuple(found), (), (), judged_at, progress, proposals)
     again = confirmation(study, [found[number] for number in numbers], found[0])
     if not _ended(again, rows):
         pending = tuple(trial for trial in again if trial.trial_id not in rows)
-        return Round((), (*found, *again), pending, (), 1, progress, proposals)
+        return Round((), (*found, *again), pending, (), judged_at, progress, proposals)
     progress = dataclasses.replace(progress, winner=winner(again, rows))
     if not progress.winner:  # the base is the best, or nothing ended well: there is nothing to take apart
-        return Round((), (*found, *again), (), (), 1, progress, proposals)
+        return Round((), (*found, *again), (), (), judged_at, progress, proposals)
     around, arms = ablation(study, found[progress.winner].spec, found[0].spec)
-    last = _ablated(around, rows, look, arms)
+    last = _ablated(around, rows, look, arms, judged_at)
     staged = {trial.trial_id: dataclasses.replace(trial, stage=ABLATE) for trial in last.trials}
     return dataclasses.replace(
         last,
@@ -121,7 +140,13 @@ def _searched(study: Study, proposals: Proposals, rows: Mapping[str, Row], look:
     )
 
 
-def _ablated(study: Study, rows: Mapping[str, Row], look: Look | None, first: Sequence[Arm]) -> Round:
+def _ablated(
+    study: Study,
+    rows: Mapping[str, Row],
+    look: Look | None,
+    first: Sequence[Arm],
+    judged_at: Mapping[int, int],
+) -> Round:
     """The round of a study whose arms begin with ``first``."""
     arms: list[Arm] = []
     trials: list[Trial] = []
@@ -140,12 +165,13 @@ def _ablated(study: Study, rows: Mapping[str, Row], look: Look | None, first: Se
         new = [arm for arm in grown.arms if arm.name not in asked]
 
     sizes = schedule(len(study.seeds), study.max_seeds)
+    judged_at = judged(judged_at, sizes)
     seeds = [*study.seeds, *range(max(study.seeds) + 1, max(study.seeds) + 1 + sizes[-1] - sizes[0])]
     has = {arm.name: sizes[0] for arm in arms}
     for _ in sizes[1:]:
         if look is None or not _ended(trials, rows):
             break
-        wants = raced(has, look(trials, arms, len(sizes)), sizes)
+        wants = raced(has, look(trials, arms, len(judged_at)), sizes)
         if wants == has:
             break
         for number in range(sizes[0], sizes[-1]):
@@ -157,7 +183,7 @@ def _ablated(study: Study, rows: Mapping[str, Row], look: Look | None, first: Se
         trials=tuple(trials),
         pending=tuple(trial for trial in trials if trial.trial_id not in rows),
         path=tuple(path),
-        looks=len(sizes),
+        judged_at=judged_at,
     )
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -16,6 +17,7 @@ from actrec.data.manifest import Manifest
 from actrec.engine.progress import Display
 from actrec.engine.run import RunOptions, run_study
 from actrec.errors import StudyError
+from actrec.report.page import build_report
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study
 from actrec.study.rounds import Round, current
@@ -43,9 +45,9 @@ def launch(manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     """Launches a study into ``tmp_path/out``; returns what its user saw."""
     monkeypatch.setenv("ACTREC_CACHE", str(tmp_path / "cache"))
 
-    def run(study: Study, *only: str) -> str:
+    def run(study: Study, *only: str, extend: bool = False) -> str:
         text = StringIO()
-        options = RunOptions(out=tmp_path / "out", only=only)
+        options = RunOptions(out=tmp_path / "out", only=only, extend=extend)
         run_study(study, manifest, options, Display(Console(file=text, width=200)))
         return text.getvalue()
 
@@ -63,6 +65,26 @@ def test_a_trial_of_a_later_round_can_be_asked_for_alone(
     assert "nothing to train" in launch(study, pair.trial_id)
     with pytest.raises(StudyError, match="no trial 'x' in this plan"):
         launch(study, pair.trial_id, "x")
+
+
+def test_a_study_that_was_judged_and_extended_counts_both_looks(
+    small_study: Callable[..., Study], launch: Callable[..., str], tmp_path: Path
+) -> None:
+    def record() -> tuple[Any, ...]:
+        found = json.loads((tmp_path / "out" / "study.json").read_text())
+        return found["looks"], found["chance_of_any"]
+
+    few, more = (small_study(*FACTORS, seeds=seeds) for seeds in ((0, 1), (0, 1, 2)))
+    finish(few, tmp_path / "out")
+    launch(few)
+    launch(few)
+    assert record() == (1, 0.05)
+    finish(more, tmp_path / "out")
+    launch(more, extend=True)
+    launch(more)
+    assert record() == (2, pytest.approx(0.05 + 0.05 / 2))
+    page = build_report(tmp_path / "out").read_text(encoding="utf-8")
+    assert "Extended after results were seen: arms were judged at 2, 3 seeds." in page
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchcodec") is not None, reason="torchcodec works here")

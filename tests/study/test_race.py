@@ -13,7 +13,7 @@ from actrec.seeding import numpy_rng
 from actrec.stats.effects import effects
 from actrec.stats.multiplicity import holm
 from actrec.study.designs import PLACEBO, REFERENCE, Arm
-from actrec.study.race import open_arms, raced, schedule
+from actrec.study.race import chance_of_any, judged, open_arms, raced, schedule
 
 ARMS = 6
 STUDIES = 2000
@@ -25,6 +25,31 @@ def test_schedule() -> None:
     assert schedule(4, 5) == (4, 5), "nothing between them"
     assert schedule(5, 5) == schedule(5, 0) == (5,)
     assert schedule(2, 32, looks=5) == (2, 4, 8, 16, 32)
+
+
+def test_what_was_judged_before_a_study_was_extended_counts() -> None:
+    race = judged({}, schedule(5, 20))
+    assert race == {5: 3, 10: 3, 20: 3}
+    assert judged(race, schedule(5, 20)) == race, "the same study again"
+    assert chance_of_any(race) == pytest.approx(0.05)
+    # From 5 seeds to 10: 0.05 (1 + 1/2).
+    twice = judged(judged({}, (5,)), (10,))
+    assert twice == {5: 1, 10: 2}
+    assert chance_of_any(twice) == pytest.approx(0.075)
+    assert judged({5: 1}, schedule(5, 20)) == {5: 1, 10: 3, 20: 3}
+    assert judged(race, schedule(5, 50)) == {**race, 16: 5, 50: 5}
+    assert chance_of_any({}) == 0, "a search, before its ablation"
+
+
+def test_who_extends_a_study_by_hand_errs_no_more_often_than_the_page_says() -> None:
+    """One arm without effect, judged at 5 seeds, and at 10 if nothing was found: p times 1, then times 2."""
+    rng = numpy_rng(0, "extended")
+    values = rng.standard_normal((20_000, 10))
+    first, second = (stats.ttest_1samp(values[:, :n], 0, axis=1).pvalue for n in (5, 10))
+    corrected = np.mean((first <= 0.05) | (2 * second <= 0.05))
+    # The standard error is 0.2 points.
+    assert 0.055 < corrected <= chance_of_any(judged({5: 1}, (10,)))
+    assert np.mean((first <= 0.05) | (second <= 0.05)) > 0.08, "uncorrected: the test can fail"
 
 
 def test_an_arm_goes_as_far_as_it_must_and_those_it_is_compared_with_go_along() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -230,3 +231,19 @@ def test_open_arms_get_seeds_and_so_do_those_they_are_compared_with() -> None:
     assert names(third.pending) == [(seed, "augment=crop") for seed in (4, 5, 6, 7)]
     assert (last.pending, last.looks) == ((), 3)
     assert max(looks for _, looks in seen) == 3
+    assert last.judged_at == {2: 3, 4: 3, 8: 3}
+
+
+def test_numbers_of_seeds_that_were_judged_before_count_as_looks() -> None:
+    seen: list[int] = []
+
+    def look(trials: Sequence[Trial], arms: Sequence[Arm], looks: int) -> Mapping[str, int]:
+        seen.append(looks)
+        return {}
+
+    made = study(design="one_at_a_time", seeds=(0, 1, 2, 3), max_seeds=16)
+    last = play(made, [], look=look, judged_at={2: 1})[-1]
+    assert (last.looks, last.judged_at) == (4, {2: 1, 4: 4, 8: 4, 16: 4})
+    assert set(seen) == {4}
+    plain = dataclasses.replace(made, max_seeds=0)
+    assert current(plain, [], judged_at={2: 1}).looks == 2

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from actrec.report import words
 from actrec.report.markup import Html, el
 from actrec.report.optimism import large_gap, selected
+from actrec.report.record import at
 from actrec.report.sections.parts import banner
 from actrec.report.values import PLACEBO, Report
+from actrec.stats.verdicts import ALPHA
 
+ROUNDING = 1e-9
 FEW_SEEDS, FEW_VIDEOS = 3, 50  # below these the page warns; with 50 test videos one is 2 points
 
 
@@ -56,6 +59,15 @@ def _trust(report: Report) -> list[Html]:
     placebo = report.effect(PLACEBO)
     if placebo is not None and placebo.decided:
         text = f"The placebo changes nothing, yet “{placebo.verdict}”: distrust the other verdicts too."
+        found.append(banner(text, kind="warn"))
+    chance = at(report.study, "chance_of_any", float, ALPHA)
+    if chance > ALPHA + ROUNDING:
+        seeds = ", ".join(str(entry["seeds"]) for entry in at(report.study, "judged_at", list, []))
+        text = (
+            f"Extended after results were seen: arms were judged at {seeds} seeds. Every p and interval "
+            "counts these looks, but the earlier ones had been promised 5\u202f% already: the chance of any false "
+            f"verdict on the way is up to {words.percent(chance)}."
+        )
         found.append(banner(text, kind="warn"))
     unfair = [effect.arm for effect in report.effects if effect.fair_budget is False]
     if unfair:
