@@ -65,8 +65,8 @@ def _trust(report: Report) -> list[Html]:
         seeds = ", ".join(str(entry["seeds"]) for entry in at(report.study, "judged_at", list, []))
         text = (
             f"Extended after results were seen: arms were judged at {seeds} seeds. Every p and interval "
-            "counts these looks, but the earlier ones had been promised 5\u202f% already: the chance of any false "
-            f"verdict on the way is up to {words.percent(chance)}."
+            "counts these looks, but the earlier ones had been promised 5\u202f% already: the chance of any "
+            f"false verdict on the way is up to {words.percent(chance)}."
         )
         found.append(banner(text, kind="warn"))
     unfair = [effect.arm for effect in report.effects if effect.fair_budget is False]
