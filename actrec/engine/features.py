@@ -17,11 +17,13 @@ import numpy as np
 import ray
 import torch
 from ray.util import ActorPool
+from torch import Tensor
 
 from actrec.data import shards
 from actrec.data.local_copy import nearest
 from actrec.data.sets import Hold, filling, make_room, size_text
 from actrec.data.storage import cache_root
+from actrec.engine import faults
 from actrec.engine.cache import open_clips
 from actrec.engine.placement import Allocation
 from actrec.engine.sharing import Sharing
@@ -29,6 +31,8 @@ from actrec.errors import ActrecError, DataError
 from actrec.training import featureset
 from actrec.training.featureset import FeatureSet
 from actrec.training.prefix import Extractor, Prefix
+
+_RETRIES = 3  # of an actor that dies, and of a shard that one died on: as many as Ray gives a plain task
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,15 @@ def compute(chosen: Sequence[Sharing], allocation: Allocation) -> Iterator[tuple
 
     Shards that are whole stay, whoever made them, so what was interrupted goes on; where another study fills
     the same set, this one waits for it. Each actor has the device and the threads of a training worker, and
-    there are no more of them than there may be of those: ``--max-concurrent`` holds here too.
+    there are no more of them than there may be of those: ``--max-concurrent`` holds here too. One that dies
+    is started anew, on another node if need be, with the shard that it was at.
 
     Yields:
         As shards are done: (clips computed since the last, clips to compute in all); nothing if all is there.
 
     Raises:
-        DataError: if features cannot be written or clips cannot be read.
+        DataError: if features cannot be written or clips cannot be read, if memory is too small for one clip,
+            or if actors die again and again.
     """
     with ExitStack() as writing:
         for one in sorted(chosen, key=lambda one: one.folder):  # in one order: no two studies wait in a ring
@@ -86,7 +92,10 @@ def _compute(
     total, gpu = sum(task.last - task.first for task in tasks), allocation.gpus_per_worker
     prefixes = ray.put({one.folder: one.prefix for one in chosen})
     actor = ray.remote(_Actor).options(
-        num_cpus=allocation.cpus_per_worker if gpu else allocation.threads, num_gpus=gpu
+        num_cpus=allocation.cpus_per_worker if gpu else allocation.threads,
+        num_gpus=gpu,
+        max_restarts=_RETRIES,
+        max_task_retries=_RETRIES,
     )
     count = min(len(tasks), allocation.most_workers)
     actors: list[Any] = [actor.remote(prefixes, allocation.threads, bool(gpu)) for _ in range(count)]
@@ -139,12 +148,40 @@ class _Actor:
         return task, ""
 
     def _write(self, task: _Task) -> None:
-        if self._built is None or self._built[0] != task.folder:
-            self._built = None  # the last model's memory first
-            self._built = task.folder, self._prefixes[task.folder].extractor(self._device)
         clips = open_clips(task.clips).gather(np.arange(task.first, task.last))
-        features, sums = self._built[1](torch.from_numpy(clips))
+        while (made := self._made(task, torch.from_numpy(clips))) is None:
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+        features, sums = made
         featureset.write(task.folder, task.number, features.numpy(), sums.numpy())
+
+    def _made(self, task: _Task, clips: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Features and sums; None if memory ran out, and half as many clips at a time are to be tried.
+
+        Raises:
+            DataError: if it ran out with one clip, or with none.
+        """
+        size = None
+        try:
+            extractor = self._extractor(task.folder)
+            size = extractor.batch
+            return extractor(clips)
+        except Exception as error:
+            if not faults.out_of_memory(error):
+                raise
+            if size is None or size == 1:
+                model = self._prefixes[task.folder].spec.model.name
+                raise DataError(
+                    f"the frozen stages of {model}: {faults.told(error, batch_size=size)}"
+                ) from error
+        extractor.batch = size // 2
+        return None
+
+    def _extractor(self, folder: Path) -> Extractor:
+        if self._built is None or self._built[0] != folder:
+            self._built = None  # the last model's memory first
+            self._built = folder, self._prefixes[folder].extractor(self._device)
+        return self._built[1]
 
 
 @cache

@@ -27,7 +27,7 @@ from actrec.spec import AugmentSpec, TrialSpec
 from actrec.training import fingerprint, freeze
 from actrec.training.learner import autocasts, initial_model
 
-_BATCH = 8  # clips that go through a prefix at a time
+_BATCH = 8  # clips that go through a prefix at a time, where memory allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,14 @@ class Prefix:
 
 
 class Extractor:
-    """Clips → what the first ``stages`` stages of a model make of them, in eval mode."""
+    """Clips → what the first ``stages`` stages of a model make of them, in eval mode.
+
+    Attributes:
+        batch: how many clips go through at a time; who runs out of memory may make it smaller.
+    """
 
     def __init__(self, model: Staged, spec: TrialSpec, stages: int, device: torch.device) -> None:
+        self.batch = _BATCH
         card = find(spec.model.name)
         self._model, self._stages, self._device = model.to(device).eval(), stages, device
         self._prepare: Augment = build_augment(spec.augment, mean=card.mean, std=card.std, train=False)
@@ -107,8 +112,8 @@ class Extractor:
         """uint8 (n, T, H, W, 3), n ≥ 1 → features float32 (n, …) and the sums of the pixels, int64 (n,), both
         on the CPU."""
         features, sums = [], []
-        for first in range(0, len(clips), _BATCH):
-            part = clips[first : first + _BATCH]
+        for first in range(0, len(clips), self.batch):
+            part = clips[first : first + self.batch]
             inputs = self._prepare(part.to(self._device), self._rng)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
                 features.append(self._model.prefix(inputs, self._stages).float().cpu())

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from actrec.data import synthetic
+from actrec.data import clipset, synthetic
 from actrec.data.manifest import Manifest
+from actrec.engine.cache import ClipKey, clip_keys
 from actrec.engine.progress import Display
 from actrec.engine.run import Outcome, RunOptions, run_study, with_data
 from actrec.spec import ClipSpec, ModelSpec, OptimSpec, TrialSpec, override
 from actrec.study.factors import Factor, Study
+from actrec.study.plan import Trial, plan
 from benchmarks.gate import Gate
 from tests.engine.disk import Disk, mount, unmount
 from tests.engine.swept import Start, sweep
@@ -48,6 +50,30 @@ def small_study(manifest: Manifest, manifest_path: Path) -> Callable[..., Study]
         base = override(base, {path.replace("__", "."): value for path, value in changes.items()})
         study = Study(name="small", base=base, factors=factors, seeds=seeds, placebo=placebo)
         return with_data(study, str(manifest_path), manifest)
+
+    return make
+
+
+Planned = tuple[list[Trial], dict[str, ClipKey]]
+
+
+@pytest.fixture
+def planned(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[Study], Planned]:
+    """A plan, and its clips, decoded into a cache of the test's own."""
+    monkeypatch.setenv("ACTREC_CACHE", str(tmp_path))
+
+    def make(study: Study) -> Planned:
+        trials = plan(study)
+        keys = clip_keys(manifest, [trial.spec for trial in trials], tmp_path)
+        for key in {key.folder: key for key in keys}.values():
+            parts = clipset.cut_into_shards(key.videos, key.clip)
+            clipset.begin(key.folder, key.clip, {})
+            for number, part in enumerate(parts):
+                clipset.write_shard(key.folder, number, part, key.clip)
+            clipset.finish(key.folder, parts)
+        return trials, {trial.trial_id: key for trial, key in zip(trials, keys, strict=True)}
 
     return make
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,31 +139,62 @@ def test_a_plan_that_grows_changes_no_trial(
     assert scores(grown.out) == scores(plain.out)
 
 
-def test_features_take_no_more_actors_than_trials_may_take_workers(
+@pytest.fixture
+def found(
     small_study: Callable[..., Study], manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+) -> list[sharing.Sharing]:
+    """One prefix on 48 clips, which are decoded: work for two shards."""
     monkeypatch.setenv("ACTREC_CACHE", str(tmp_path))
     trials = plan(small_study(seeds=(0,), freeze__strategy="head_only"))
     keys = clip_keys(manifest, [trial.spec for trial in trials], tmp_path)
     fill(keys[:1])
-    found = sharing.Finder().find(trials, {trials[0].trial_id: keys[0]}, "cpu")
+    return sharing.Finder().find(trials, {trials[0].trial_id: keys[0]}, "cpu")
 
+
+def on_cpus(most_workers: int) -> Allocation:
+    return Allocation(
+        workers=1,
+        gpus_per_worker=0.0,
+        cpus_per_worker=0.4,
+        concurrent=2,
+        most_workers=most_workers,
+        threads=1,
+    )
+
+
+def test_features_take_no_more_actors_than_trials_may_take_workers(
+    found: list[sharing.Sharing], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     class Counted(features._Actor):
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
             (tmp_path / f"actor-{os.getpid()}").touch()
 
     monkeypatch.setattr(features, "_Actor", Counted)
-    for most in (1, 2):  # there is room for two, and work: 48 clips are two shards
-        allocation = Allocation(
-            workers=1, gpus_per_worker=0.0, cpus_per_worker=0.4, concurrent=2, most_workers=most, threads=1
-        )
-        assert sum(now for now, _ in features.compute(found, allocation)) == 48
+    for most in (1, 2):  # there is room for two, and work
+        assert sum(now for now, _ in features.compute(found, on_cpus(most))) == 48
         actors = list(tmp_path.glob("actor-*"))
         assert len(actors) == most
         shutil.rmtree(found[0].folder)
         for actor in actors:
             actor.unlink()
+
+
+@pytest.mark.faults
+def test_an_actor_that_is_killed_costs_no_features(
+    found: list[sharing.Sharing], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Mortal(features._Actor):
+        def compute(self, task: features._Task) -> tuple[features._Task, str]:
+            if task.number == 1 and not (tmp_path / "killed").exists():
+                (tmp_path / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().compute(task)
+
+    monkeypatch.setattr(features, "_Actor", Mortal)
+    assert sorted(now for now, _ in features.compute(found, on_cpus(1))) == [16, 32]
+    assert (tmp_path / "killed").exists()
+    assert len(features.open_features(found[0].folder).sums) == 48
 
 
 def test_synchronised_batchnorm_is_refused_without_gpus(

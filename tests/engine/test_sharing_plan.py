@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from actrec.data import clipset
 from actrec.data.manifest import Manifest
 from actrec.data.sets import Hold
 from actrec.engine import sharing
-from actrec.engine.cache import ClipKey, clip_keys
 from actrec.errors import ModelError
 from actrec.spec import FreezeSpec, ModelSpec
 from actrec.study.factors import Factor, Study
-from actrec.study.plan import Trial, plan, rehearse
+from actrec.study.plan import rehearse
 from actrec.training import featureset
+from tests.engine.conftest import Planned
 
 HEAD_ONLY = FreezeSpec(strategy="head_only")
-Planned = tuple[list[Trial], dict[str, ClipKey]]
-
-
-@pytest.fixture
-def planned(
-    manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[Study], Planned]:
-    """A plan, and its clips, decoded into a cache of the test's own."""
-    monkeypatch.setenv("ACTREC_CACHE", str(tmp_path))
-
-    def make(study: Study) -> Planned:
-        trials = plan(study)
-        keys = clip_keys(manifest, [trial.spec for trial in trials], tmp_path)
-        for key in {key.folder: key for key in keys}.values():
-            parts = clipset.cut_into_shards(key.videos, key.clip)
-            clipset.begin(key.folder, key.clip, {})
-            for number, part in enumerate(parts):
-                clipset.write_shard(key.folder, number, part, key.clip)
-            clipset.finish(key.folder, parts)
-        return trials, {trial.trial_id: key for trial, key in zip(trials, keys, strict=True)}
-
-    return make
 
 
 def counts(manifest: Manifest) -> tuple[int, int, int]:
