@@ -11,7 +11,7 @@ from actrec.engine.outcomes import read_outcomes
 from actrec.results import parquet
 from actrec.results.reader import Reader
 from actrec.results.schema import table
-from actrec.stats.effects import EffectRow, effects
+from actrec.stats.effects import EffectRow, effects, whole
 from actrec.stats.factorial import contrast_rows
 from actrec.stats.scores import Outcomes
 from actrec.study.designs import FACTORIAL, Arm, crossed
@@ -26,7 +26,7 @@ def write(folder: Path, study: Study, now: Round, ledger: Reader) -> list[dict[s
     rows = _rows(ledger, now.trials)
     compared = {trial.trial_id for trial in now.compared}
     of_arms = [row for row in rows if row["trial_id"] in compared]
-    outcomes = _outcomes(ledger, of_arms)
+    outcomes = _outcomes(study, ledger, of_arms)
     judged = _judge(study, now.arms, of_arms, outcomes, now.looks) if now.arms else []
     parquet.replace(
         folder / "effects.parquet", table("effects", [dataclasses.asdict(effect) for effect in judged])
@@ -42,7 +42,7 @@ def look(study: Study, ledger: Reader) -> Look:
 
     def open_now(trials: Sequence[Trial], arms: Sequence[Arm], looks: int) -> Mapping[str, int]:
         rows = _rows(ledger, trials)
-        return open_arms(_judge(study, arms, rows, _outcomes(ledger, rows), looks), study.metric)
+        return open_arms(_judge(study, arms, rows, _outcomes(study, ledger, rows), looks), study.metric)
 
     return open_now
 
@@ -50,7 +50,15 @@ def look(study: Study, ledger: Reader) -> Look:
 def _judge(
     study: Study, arms: Sequence[Arm], rows: list[dict[str, Any]], outcomes: Outcomes | None, looks: int
 ) -> list[EffectRow]:
-    return effects(rows, arms, outcomes=outcomes, metric=study.metric, margin=study.margin, looks=looks)
+    return effects(
+        rows,
+        arms,
+        outcomes=outcomes,
+        metric=study.metric,
+        margin=study.margin,
+        looks=looks,
+        folds=study.folds,
+    )
 
 
 def _rows(ledger: Reader, trials: Sequence[Trial]) -> list[dict[str, Any]]:
@@ -63,5 +71,6 @@ def _rows(ledger: Reader, trials: Sequence[Trial]) -> list[dict[str, Any]]:
     ]
 
 
-def _outcomes(ledger: Reader, rows: Sequence[Mapping[str, Any]]) -> Outcomes | None:
-    return read_outcomes(ledger, {row["trial_id"]: (row["arm"], row["seed"]) for row in rows})
+def _outcomes(study: Study, ledger: Reader, rows: Sequence[Mapping[str, Any]]) -> Outcomes | None:
+    kept = whole(rows, study.folds)
+    return read_outcomes(ledger, {row["trial_id"]: (row["arm"], row["seed"]) for row in kept})

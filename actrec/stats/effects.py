@@ -15,7 +15,7 @@ from actrec.metrics import DIRECTIONS
 from actrec.stats.arms import seed_effects, study_effects
 from actrec.stats.multiplicity import holm
 from actrec.stats.paired import Effect, Floats, effect
-from actrec.stats.scores import Outcomes
+from actrec.stats.scores import Cell, Outcomes
 from actrec.stats.verdicts import ALPHA, IDLE, Verdict, equivalence, further_seeds, judge
 
 SAME_LOSS = 1e-9  # relative difference of test losses that are the same
@@ -99,6 +99,7 @@ def effects(
     metric: str = "top1",
     margin: float = 0.0,
     looks: int = 1,
+    folds: int = 1,
     metrics: Mapping[str, Mode] = DIRECTIONS,
 ) -> list[EffectRow]:
     """The effect of every arm but the first, the reference, on every metric.
@@ -113,15 +114,17 @@ def effects(
     Args:
         trials: rows of the ``trials`` table: ``arm``, ``seed``, ``fold``, ``status``, ``fingerprint``,
             ``spec``, ``epochs``, ``clips_trained``, ``n_test`` and ``test_<metric>`` are read. The folds of
-            an arm and seed are one trial, which fails with any of them.
+            an arm and seed are one trial, which fails with any of them, and is none yet while one is missing
+            (:func:`whole`).
         arms: the study's arms, the reference first. One without trials has a row, with no verdict.
-        outcomes: what came of each test video; without it, or where a trial is not in it, all intervals are
-            for new seeds alone.
+        outcomes: what came of each test video in the whole trials; without it, or where one is not in it,
+            all intervals are for new seeds alone.
         placebo: the name of the placebo's arm, where there is one.
         metric, margin: the study's own, and the smallest difference of it that matters (0: none). It holds
             for metrics of the same unit: all but the loss are shares.
         looks: at how many numbers of seeds the study judges its arms (:mod:`actrec.study.race`): p-values are
             multiplied by it, intervals widened accordingly.
+        folds: how many the study trains of each arm and seed.
         metrics: metric → the way in which it is better.
     """
     reference, *others = arms
@@ -130,7 +133,7 @@ def effects(
     for trial in rows:
         if trial["status"] != "ok":
             lost[trial["arm"]].add(trial["seed"])
-    ok = [trial for trial in rows if trial["seed"] not in lost[trial["arm"]]]
+    ok = whole(rows, folds)
     seeds = sorted({trial["seed"] for trial in ok})
     names = [arm.name for arm in arms]
     if outcomes and any((trial["arm"], trial["seed"]) not in outcomes.cells for trial in ok):
@@ -169,6 +172,21 @@ def effects(
                 )
             )
     return found
+
+
+def whole(trials: Iterable[Trial], folds: int = 1) -> list[Trial]:
+    """The trials of each arm and seed of which all folds are there and none failed.
+
+    A part of the folds is another set of test videos: compared with it, every arm would be judged on fewer.
+    """
+    rows = list(trials)
+    done: dict[Cell, set[int]] = defaultdict(set)
+    for trial in rows:
+        if trial["status"] == "ok":
+            done[trial["arm"], trial["seed"]].add(trial.get("fold") or 0)
+    failed = {(trial["arm"], trial["seed"]) for trial in rows if trial["status"] != "ok"}
+    kept = {cell for cell, there in done.items() if len(there) >= folds} - failed
+    return [trial for trial in rows if (trial["arm"], trial["seed"]) in kept]
 
 
 def _values(
