@@ -15,12 +15,13 @@ with :func:`syncing`. What a power cut takes before that fails its checksum and 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +33,9 @@ from actrec.files import reason, replacing, sync
 
 _THREADS = 8  # checksums release the GIL, and disks like several readers
 _PIECE = 1 << 20  # bytes a write: the page cache takes small pieces much faster than large ones
+# Seconds between looks for a shard that another node wrote, a minute in all: a client of network storage may
+# hold a name that it once looked for in vain to be absent for that long.
+_PAUSES = (0.1, 0.4, 1.5, 4.0, 8.0, 16.0, 30.0)
 # NumPy parses a header as a Python literal, and in CPython 3.11 two threads that do so at once can raise
 # SystemError: they count the depth of what they parse together (python/cpython#106905).
 _PARSING = threading.Lock()
@@ -63,8 +67,9 @@ def syncing() -> Iterator[Callable[[Path, int], None]]:
     """Brings shards to the disk while others are made; at its end, all are there.
 
     Gives a function of a shard's folder and number, which does not wait. Whoever wrote the shard, on whatever
-    node: network storage has what was written once the file is closed there. Where an error ends it, shards
-    whose turn has not come are left to the system.
+    node: network storage has what was written once the file is closed there. A node that sees it later than
+    that waits up to a minute for it. Where an error ends it, shards whose turn has not come are left to the
+    system.
 
     Raises:
         DataError: from that function or at the end, if a shard cannot be brought there; it counts as missing
@@ -73,32 +78,45 @@ def syncing() -> Iterator[Callable[[Path, int], None]]:
     folders: set[Path] = set()
     begun: deque[Future[None]] = deque()
     pool = ThreadPoolExecutor(_THREADS)
+    ended = threading.Event()
 
     def begin(folder: Path, number: int) -> None:
         while begun and begun[0].done():
             begun.popleft().result()
         folders.add(folder)
-        begun.append(pool.submit(_sync, folder, number))
+        begun.append(pool.submit(_sync, folder, number, ended))
 
     try:
         yield begin
         for one in begun:
             one.result()
     finally:
+        ended.set()
         pool.shutdown(cancel_futures=True)
     for folder in folders:
         with writing(folder):
             sync(folder)  # the names
 
 
-def _sync(folder: Path, number: int) -> None:
+def _sync(folder: Path, number: int, ended: threading.Event) -> None:
     with writing(folder):
         try:
-            sync(array_path(folder, number))
-            sync(entries_path(folder, number))
+            _sync_once_visible(array_path(folder, number), ended)
+            _sync_once_visible(entries_path(folder, number), ended)
         except OSError:  # what memory still has of it may be whole
             entries_path(folder, number).unlink(missing_ok=True)
             raise
+
+
+def _sync_once_visible(path: Path, ended: threading.Event) -> None:
+    """Syncs a file that its writer says is there; does not wait for it any longer once the work has ended."""
+    for pause in _PAUSES:
+        with suppress(FileNotFoundError):
+            return sync(path)
+        os.listdir(path.parent)  # makes a client of network storage ask again
+        if ended.wait(pause):
+            break
+    return sync(path)
 
 
 def read_entries(folder: Path, number: int) -> list[dict[str, Any]]:
@@ -130,16 +148,21 @@ def is_whole(folder: Path, number: int) -> bool:
 
 
 def numbers(folder: Path) -> list[int]:
-    """The numbers of the shards that were written to a folder, in ascending order."""
+    """The numbers of the shards that were written to a folder, in ascending order.
+
+    From the list of its names. On network storage that is the way to ask what is there: a name that was
+    opened in vain may count as absent for a while after another node has made it.
+    """
     return sorted(int(path.stem.removeprefix("shard-")) for path in folder.glob("shard-*.json"))
 
 
-def damaged(folder: Path, numbers: Sequence[int]) -> list[int]:
+def damaged(folder: Path, wanted: Sequence[int]) -> list[int]:
     """Which of these shards are missing or not whole. Reads everything, in threads; what is read stays in
     the page cache for those who come next."""
+    there = set(numbers(folder))
     with ThreadPoolExecutor(_THREADS) as pool:
-        whole = pool.map(lambda number: is_whole(folder, number), numbers)
-        return [number for number, good in zip(numbers, whole, strict=True) if not good]
+        whole = pool.map(lambda number: number in there and is_whole(folder, number), wanted)
+        return [number for number, good in zip(wanted, whole, strict=True) if not good]
 
 
 def stored(folder: Path) -> int:

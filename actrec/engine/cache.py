@@ -231,11 +231,9 @@ def _fill(key: ClipKey, say: Callable[[str], None]) -> Iterator[tuple[int, int]]
     """Completes one set; yields (videos decoded now, videos) as it goes."""
     parts = clipset.cut_into_shards(key.videos, key.clip)
     expected = clipset.is_complete(key.folder)
-    wrong = [
-        number
-        for number in shards.damaged(key.folder, range(len(parts)))
-        if expected or shards.entries_path(key.folder, number).exists()
-    ]
+    there = set(shards.numbers(key.folder))
+    damaged = shards.damaged(key.folder, range(len(parts)))
+    wrong = [number for number in damaged if expected or number in there]
     if wrong:
         names = ", ".join(shards.array_path(key.folder, number).name for number in wrong[:3])
         more = f" and {len(wrong) - 3} more shards" if len(wrong) > 3 else ""

@@ -92,7 +92,57 @@ def test_what_is_brought_to_the_disk_is_there_at_the_end(
     assert sorted(synced[:-1]) == sorted(tmp_path.iterdir())
 
 
-def test_a_shard_that_cannot_be_brought_to_the_disk_is_missing(tmp_path: Path) -> None:
+def test_a_shard_that_this_node_sees_late_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path, (4, 2))
+    unseen = dict.fromkeys((shards.array_path(tmp_path, 1), shards.entries_path(tmp_path, 1)), 2)
+
+    def late(path: Path) -> None:  # no test machine has a network file system
+        if unseen.get(path, 0):
+            unseen[path] -= 1
+            raise FileNotFoundError(2, "No such file or directory")
+        files.sync(path)
+
+    monkeypatch.setattr(shards, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(shards, "sync", late)
+    with shards.syncing() as sync:
+        for number in range(2):
+            sync(tmp_path, number)
+    assert set(unseen.values()) == {0}
+    assert shards.damaged(tmp_path, range(2)) == []
+
+
+def test_an_error_does_not_wait_for_a_shard_that_is_not_seen(tmp_path: Path) -> None:
+    filled(tmp_path, (4,))
+    shards.array_path(tmp_path, 0).unlink()
+
+    def bring() -> None:
+        with shards.syncing() as sync:
+            sync(tmp_path, 0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # not after a minute
+        bring()
+
+
+def test_what_is_not_listed_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path, (4, 2))
+    asked: list[int] = []
+
+    def whole(folder: Path, number: int) -> bool:
+        asked.append(number)
+        return True
+
+    monkeypatch.setattr(shards, "is_whole", whole)
+    assert shards.damaged(tmp_path, range(5)) == [2, 3, 4]
+    assert sorted(asked) == [0, 1]
+
+
+def test_a_shard_that_cannot_be_brought_to_the_disk_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_PAUSES", (0.0,))
     filled(tmp_path, (4, 2, 3))
     shards.array_path(tmp_path, 1).unlink()
 
@@ -106,7 +156,8 @@ def test_a_shard_that_cannot_be_brought_to_the_disk_is_missing(tmp_path: Path) -
     assert shards.numbers(tmp_path) == [0, 2]
 
 
-def test_a_failing_disk_ends_the_work_before_its_end(tmp_path: Path) -> None:
+def test_a_failing_disk_ends_the_work_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_PAUSES", (0.0,))
     filled(tmp_path, (4, 2))
     shards.array_path(tmp_path, 0).unlink()
 
