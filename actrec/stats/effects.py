@@ -7,16 +7,16 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from actrec.metrics import DIRECTIONS
 from actrec.stats.arms import seed_effects, study_effects
-from actrec.stats.multiplicity import holm
 from actrec.stats.paired import Effect, Floats, effect
 from actrec.stats.scores import Cell, Outcomes
-from actrec.stats.verdicts import ALPHA, IDLE, Verdict, equivalence, further_seeds, judge
+from actrec.stats.verdicts import ALPHA, IDLE, Verdict, further_seeds, judge_family
 
 SAME_LOSS = 1e-9  # relative difference of test losses that are the same
 SAME_BUDGET = 0.01  # relative difference of clips an epoch that are as many
@@ -48,13 +48,14 @@ class EffectRow:
         n_seeds: seeds that both arms have a value for.
         difference, low, high: mean paired difference, level minus baseline, and its 95 % interval, which is
             not corrected for the number of arms.
-        p, p_adjusted: two-sided; adjusted by Holm over the arms of the study, for each metric by itself, and
-            for the looks of a race.
+        p, p_adjusted: two-sided; adjusted over the arms of the study and both hypotheses that it has of each
+            (:func:`~actrec.stats.verdicts.judge_family`), for each metric by itself, and for the looks of a
+            race.
         n_failed: seeds that were lost because a trial of the arm or of the reference failed.
         se, df: standard error and degrees of freedom of the difference.
         low_simultaneous, high_simultaneous: all arms' intervals hold the truth at once in 95 % of studies.
         margin: the smallest difference that matters; NaN where the study names none in the metric's unit.
-        p_equivalent: that the difference is as large as the margin or larger, adjusted as ``p_adjusted``.
+        p_equivalent: that the difference is as large as the margin or larger, adjusted together with those.
         n_videos, n_groups: test videos compared and how many groups they are in. 0 where predictions are
             missing: then intervals are for new seeds alone, not for new videos.
         more_seeds: of an inconclusive arm, how many further seeds would settle it at present estimates; None
@@ -226,40 +227,30 @@ def _family(
     judged: Sequence[Effect], family: Sequence[bool], margin: float, mode: Mode, looks: int
 ) -> list[dict[str, Any]]:
     """Corrected p-values, simultaneous intervals and verdicts; outside of the family each is judged alone."""
-    inside = np.array(family, bool)
-    p, p_equivalent = (
-        _corrected([one.p for one in judged], inside, looks),
-        _corrected([equivalence(one, margin) for one in judged], inside, looks),
-    )
-    verdicts = [judge(one.difference, a, mode, b) for one, a, b in zip(judged, p, p_equivalent, strict=True)]
-    open_ = sum(verdict == "inconclusive" for verdict, own in zip(verdicts, family, strict=True) if own)
+    asked = judge_family(list(compress(judged, family)), margin, mode, looks)
+    told, facing = iter(asked), sum(one.open for one in asked)
     rows = []
-    for i, one in enumerate(judged):
-        size = max(int(inside.sum()), 1) if family[i] else 1
-        # Bonferroni: at once with Holm's first step, valid for any dependence and for unequal df. What the
-        # arms' common baseline would gain (Dunnett 1955) is 2 % of the width at 8 arms.
-        wide = effect(one.parts, 1 - ALPHA / looks / size)
-        more = None
-        if verdicts[i] == "inconclusive":
-            more = further_seeds(one.parts, margin, ALPHA / looks / (max(open_, 1) if family[i] else 1))
+    for one, inside in zip(judged, family, strict=True):
+        judgement = next(told) if inside else judge_family([one], margin, mode, looks)[0]
+        # Bonferroni: at once with the first step of the verdicts' correction, valid for any dependence and
+        # for unequal df. What the arms' common baseline would gain (Dunnett 1955) is 2 % of the width at 8
+        # arms.
+        wide = effect(one.parts, 1 - ALPHA / looks / (len(asked) if inside else 1))
+        undecided, more = judgement.verdict == "inconclusive", None
+        if undecided:
+            more = further_seeds(one.parts, margin, ALPHA / looks / (max(facing, 1) if inside else 1))
         rows.append(
             {
-                "p_adjusted": float(p[i]),
-                "p_equivalent": float(p_equivalent[i]),
-                "verdict": verdicts[i],
+                "p_adjusted": judgement.p_adjusted,
+                "p_equivalent": judgement.p_equivalent,
+                "verdict": judgement.verdict,
                 "low_simultaneous": wide.low,
                 "high_simultaneous": wide.high,
                 "more_seeds": None if more is None else max(more, 1),
-                "needs_videos": verdicts[i] == "inconclusive" and more is None and one.se > 0,
+                "needs_videos": undecided and more is None and one.se > 0,
             }
         )
     return rows
-
-
-def _corrected(p: Sequence[float], family: np.ndarray[Any, Any], looks: int) -> Floats:
-    adjusted = np.array(p, np.float64)
-    adjusted[family] = holm(adjusted[family])
-    return np.minimum(adjusted * looks, 1.0)
 
 
 def _numbers(one: Effect) -> dict[str, Any]:

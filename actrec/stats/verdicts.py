@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
+
+from actrec.stats.multiplicity import shaffer
 from actrec.stats.paired import Effect, Parts, quantile, spread, tail
 
 ALPHA = 0.05
@@ -13,6 +18,46 @@ IDLE: Final = "took no effect"
 NONE: Final = "no practical effect"
 Verdict = Literal["helps", "hurts", "no practical effect", "inconclusive", "took no effect"]
 MOST_SEEDS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an arm is called, and by what: p-values of «it does nothing» and of «it does as much as the margin
+    or more», corrected for all that its family asks; NaN where there was no test."""
+
+    verdict: Verdict
+    p_adjusted: float
+    p_equivalent: float
+
+    @property
+    def open(self) -> bool:
+        """Whether one of its hypotheses may still be true: then it counts in the others' correction."""
+        return self.p_adjusted > ALPHA or self.p_equivalent > ALPHA
+
+
+def judge_family(
+    effects: Sequence[Effect],
+    margin: float = math.nan,
+    mode: Literal["max", "min"] = "max",
+    looks: int = 1,
+) -> list[Judgement]:
+    """The verdicts of arms that are asked about together: one of them is wrong in 5 % of studies at most.
+
+    An arm may be called something by either of two hypotheses being rejected: that its difference is 0, and
+    that it is as large as the margin. One true one of them all makes a wrong verdict if it is rejected, so
+    both are corrected together (:func:`~actrec.stats.multiplicity.shaffer`; they cannot both be true).
+
+    Args:
+        margin: the smallest difference that matters; NaN or 0: none, and the correction is Holm's.
+        mode: the way in which the metric is better.
+        looks: at how many numbers of seeds the study judges its arms; p-values are multiplied by it.
+    """
+    tested = np.array([(one.p, equivalence(one, margin)) for one in effects], np.float64).reshape(-1, 2)
+    corrected = np.minimum(shaffer(tested) * looks, 1.0).tolist()
+    return [
+        Judgement(judge(one.difference, p, mode, p_equivalent), p, p_equivalent)
+        for one, (p, p_equivalent) in zip(effects, corrected, strict=True)
+    ]
 
 
 def judge(

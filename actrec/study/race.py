@@ -7,7 +7,7 @@ Who looks until something is significant finds something too often. So an arm is
 of seeds of :func:`schedule` alone, which is fixed before the first result, and every p-value of the study,
 its last ones too, is multiplied by how many they are (Bonferroni over looks; intervals take the level 1 −
 0.05 / looks). Whatever then decides how far an arm goes, a false verdict takes a true hypothesis with p ≤
-0.05 / (looks × true hypotheses) at one of these numbers, by Holm's correction at each look; so the chance
+0.05 / (looks × true hypotheses) at one of these numbers, by the correction at each look; so the chance
 of any is ≤ 5 %.
 
 Who extends a study after its results looks at further numbers of seeds. These count too (:func:`judged`), so

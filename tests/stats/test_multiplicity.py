@@ -1,4 +1,4 @@
-"""Holm's correction."""
+"""Holm's correction, and Shaffer's of hypotheses that exclude each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
-from actrec.stats.multiplicity import holm
+from actrec.stats.multiplicity import holm, shaffer
 
 
 def test_a_hand_example() -> None:
@@ -37,3 +37,22 @@ def test_degenerate_families() -> None:
 def test_statsmodels_gives_the_same() -> None:
     p = np.random.default_rng(1).beta(0.3, 1, size=30)
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_shaffer_s_multipliers_by_hand() -> None:
+    # Three subjects. Sorted: 0.001 (of a), 0.01 (b), 0.012 (b), 0.02 (c), 0.5 (a), 0.9 (c). All three may
+    # have a true one at the first three steps; without b two, at the last one. (Holm's: 6, 5, 4, 3, 2, 1.)
+    p = np.array([[0.001, 0.5], [0.012, 0.01], [0.9, 0.02]])
+    wanted = [[3 * 0.001, 1.0], [3 * 0.012, 3 * 0.01], [1.0, 2 * 0.02]]
+    assert shaffer(p) == pytest.approx(np.array(wanted))
+    # The last two: 2 × 0.5 = 1 and 1 × 0.9, which is not below the one before it.
+
+
+def test_shaffer_s_of_one_hypothesis_each_is_holm_s() -> None:
+    p = np.random.default_rng(2).beta(0.3, 1, size=30)
+    p[[3, 17]] = np.nan
+    assert shaffer(p[:, None])[:, 0] == pytest.approx(holm(p), nan_ok=True)
+    both = shaffer(np.column_stack([p, np.full(30, np.nan)]))
+    assert both[:, 0] == pytest.approx(holm(p), nan_ok=True)
+    assert np.isnan(both[:, 1]).all()
+    assert shaffer(np.empty((0, 2))).shape == (0, 2)

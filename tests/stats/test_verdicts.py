@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +12,26 @@ import pytest
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired  # type: ignore[import-untyped]
 
+from actrec.seeding import numpy_rng
 from actrec.stats.arms import seed_effects
-from actrec.stats.paired import Parts
-from actrec.stats.verdicts import equivalence, further_seeds, judge, projected, settled
+from actrec.stats.multiplicity import holm
+from actrec.stats.paired import Effect, Parts, effect
+from actrec.stats.verdicts import (
+    NONE,
+    Verdict,
+    equivalence,
+    further_seeds,
+    judge,
+    judge_family,
+    projected,
+    settled,
+)
 
 
-def parts(difference: float, seeds: float, groups: float = 0.0, interaction: float = 0.0) -> Parts:
-    return Parts(difference, seeds, groups, interaction, seeds_df=2, groups_df=99,
+def parts(
+    difference: float, seeds: float, groups: float = 0.0, interaction: float = 0.0, df: float = 2.0
+) -> Parts:
+    return Parts(difference, seeds, groups, interaction, seeds_df=df, groups_df=99,
                  n_seeds=3, n_groups=100, n_videos=100)  # fmt: skip
 
 
@@ -46,6 +60,49 @@ def test_equivalence_is_that_of_statsmodels() -> None:
     assert equivalence(found, 0.02) == pytest.approx(wanted)
     assert math.isnan(equivalence(found, 0.0))
     assert math.isnan(equivalence(replace(found, se=math.nan), 0.02))
+
+
+def test_a_family_is_corrected_for_both_of_its_questions() -> None:
+    # 8 arms, every second one truly at the margin, the others at 0: 4.5 standard errors apart, so that most
+    # of what is false is rejected. Then either kind of hypothesis may be rejected wrongly.
+    rng, margin, studies = numpy_rng(0, "margin"), 4.5, 1000
+    truth = np.tile([0.0, margin], 4)
+    wrong = {"together": 0, "apart": 0}
+    for _ in range(studies):
+        found = [effect(parts(float(d), seeds=1.0, df=1e6)) for d in truth + rng.normal(size=8)]
+        together = [one.verdict for one in judge_family(found, margin)]
+        for name, verdicts in (("together", together), ("apart", apart(found, margin))):
+            wrong[name] += any(
+                verdict == NONE if true else verdict in {"helps", "hurts"}
+                for verdict, true in zip(verdicts, truth, strict=True)
+            )
+    p = {
+        name: stats.binomtest(count, studies, 0.05, alternative="greater").pvalue
+        for name, count in wrong.items()
+    }
+    assert p["together"] > 0.001
+    assert p["apart"] < 0.001, "two families, each of an error of 5 %: the test can fail"
+
+
+def apart(found: Sequence[Effect], margin: float) -> list[Verdict]:
+    """The verdicts of two corrections side by side."""
+    p, p_equivalent = (
+        holm([one.p for one in found]),
+        holm([equivalence(one, margin) for one in found]),
+    )
+    return [judge(one.difference, a, "max", b) for one, a, b in zip(found, p, p_equivalent, strict=True)]
+
+
+def test_without_a_margin_a_family_is_corrected_by_holm_and_for_its_looks() -> None:
+    found = [effect(parts(d, 1e-3, 1e-3)) for d in (0.5, 0.0, 0.2)] + [effect(parts(0.1, math.nan))]
+    once, thrice = (judge_family(found, math.nan, "min", looks) for looks in (1, 3))
+    corrected = holm([one.p for one in found])
+    assert [one.p_adjusted for one in once] == pytest.approx(list(corrected), nan_ok=True)
+    assert [one.p_adjusted for one in thrice] == pytest.approx(
+        [min(3 * p, 1.0) if p == p else p for p in corrected], nan_ok=True
+    )
+    assert [one.verdict for one in once] == ["hurts", "inconclusive", "hurts", "inconclusive"]
+    assert [one.open for one in once] == [False, True, False, False], "nothing was tested of the last"
 
 
 def test_seeds_that_settle_by_hand() -> None:
