@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from actrec.data.build import build_manifest, list_videos, paths_to_probe, read_blocks, with_random_val
 from actrec.data.checks import check_paths, strings
-from actrec.data.counts import cut_here
+from actrec.data.counts import not_official
 from actrec.data.layouts import LAYOUTS
 from actrec.data.manifest import Manifest
 from actrec.data.probe import Probe
@@ -62,7 +62,7 @@ beside the manifest (M.hashes.parquet), and so is what was found (M.duplicates.j
 
 exit status:
   0  all is well; videos known to be unreadable, and leaks that official lists have, are shown
-  1  a file is missing or is not what the manifest says, or a cut that was made here leaks
+  1  a file is missing or is not what the manifest says, or a split leaks that is not official
   2  it is not a valid manifest
 
 examples:
@@ -185,7 +185,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     manifest = Manifest.read(arguments.manifest)
     counts = manifest.counts()
     show_manifest(manifest, counts)
-    wrong = [f"group {group} is on two sides of a cut that was made here" for group in counts.leaks]
+    wrong = [f"group {group} is on two sides of a split" for group in counts.leaks]
     if arguments.quick:
         print("files and near-duplicates: not checked (--quick)")
     elif not manifest.root.is_dir():
@@ -219,12 +219,12 @@ def _probe(root: Path, paths: Sequence[str], address: str | None) -> list[Probe 
 
 
 def _near_duplicates(manifest: Manifest, path: Path) -> list[str]:
-    """Shows near-duplicates; one line for each pair that a cut made here put on two sides."""
+    """Shows near-duplicates; one line for each pair that no official list put on two sides."""
     from actrec.data.duplicates import find
 
     with _progress("hashing", len(manifest.table)) as done:
         pairs = find(manifest, path, done)
-    sides = cut_here(manifest.cut)
+    sides = not_official(manifest.layout, manifest.cut)
     ours: list[str] = []
     official: list[str] = []
     within: list[str] = []
@@ -240,7 +240,7 @@ def _near_duplicates(manifest: Manifest, path: Path) -> list[str]:
     list_lines("near-duplicates on two sides, as the official lists have them", official)
     if not pairs:
         print("near-duplicates: none")
-    return [f"near-duplicates on two sides of a cut that was made here: {line}" for line in ours]
+    return [f"near-duplicates on two sides of a split: {line}" for line in ours]
 
 
 def _changed(manifest: Manifest, address: str | None) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from actrec.data.checks import SPLITS
+from actrec.data.layouts import OFFICIAL
 
 USED = ("train", "val", "test")
 
@@ -30,7 +31,7 @@ class Counts:
         undecodable: the unreadable videos.
         groups: number of groups in train, val and test together.
         straddling: group → the splits that it is in, for groups in more than one of those.
-        leaks: those of the straddling groups that a cut made here put on two sides; always a fault.
+        leaks: those of the straddling groups that no official list put on two sides; always a fault.
         absent: split → classes without a readable video in it.
     """
 
@@ -42,8 +43,8 @@ class Counts:
     absent: Mapping[str, tuple[str, ...]]
 
 
-def count(table: pa.Table, class_names: Sequence[str], cut: tuple[str, ...]) -> Counts:
-    """Count a manifest's table; ``cut`` names the splits that did not come from official lists."""
+def count(table: pa.Table, class_names: Sequence[str], answerable: frozenset[str]) -> Counts:
+    """Count a manifest's table, of which ``answerable`` are the splits of :func:`not_official`."""
     videos = {split: dict.fromkeys(class_names, 0) for split in SPLITS}
     readable = {split: set[str]() for split in USED}
     undecodable, splits_of = [], dict[str, set[str]]()
@@ -60,13 +61,12 @@ def count(table: pa.Table, class_names: Sequence[str], cut: tuple[str, ...]) -> 
         for group, splits in sorted(splits_of.items())
         if len(splits) > 1
     }
-    ours = cut_here(cut)
     return Counts(
         videos=videos,
         undecodable=tuple(undecodable),
         groups=len(splits_of),
         straddling=straddling,
-        leaks=tuple(group for group, splits in straddling.items() if len(ours & set(splits)) > 1),
+        leaks=tuple(group for group, splits in straddling.items() if len(answerable & set(splits)) > 1),
         absent={
             split: tuple(name for name in class_names if name not in present)
             for split, present in readable.items()
@@ -74,9 +74,15 @@ def count(table: pa.Table, class_names: Sequence[str], cut: tuple[str, ...]) -> 
     )
 
 
-def cut_here(cut: tuple[str, ...]) -> set[str]:
-    """The splits that a cut made here parts, of :attr:`~actrec.data.manifest.Manifest.cut`.
+def not_official(layout: str, cut: tuple[str, ...]) -> frozenset[str]:
+    """The splits that are not parted from each other by official lists: a group in two of them is a fault.
 
     Validation is cut from train. So with official train and test, a cut of ours parts train from val only.
+    Lists that somebody made for a folder answer for nothing: there it is all splits.
+
+    Args:
+        layout, cut: those of a :class:`~actrec.data.manifest.Manifest`.
     """
-    return {(): set[str](), ("val",): {"train", "val"}}.get(cut, set(USED))
+    if layout not in OFFICIAL:
+        return frozenset(USED)
+    return {(): frozenset[str](), ("val",): frozenset({"train", "val"})}.get(cut, frozenset(USED))

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from actrec.data.checks import SCHEMA, check, strings
-from actrec.data.counts import Counts, count
+from actrec.data.counts import Counts, count, not_official
 from actrec.data.folds import splits_of, tested_in
+from actrec.data.layouts import OFFICIAL
 from actrec.errors import ManifestError, SpecError
 from actrec.fields import unknown
 from actrec.files import reason, replacing
@@ -41,7 +42,7 @@ class Manifest:
             or unused; ``block`` is empty where there is but one; ``status`` is ok or unreadable, and then
             ``reason`` says why and the numbers are 0.
         layout: where it came from, e.g. ``ucf101``.
-        cut: the splits that were cut here by group; the others are as official lists have them.
+        cut: the splits that were cut here by group; the others are as lists have them.
 
     Raises:
         ManifestError: if the rows are not a valid manifest; names the column, the row and what is valid.
@@ -104,9 +105,12 @@ class Manifest:
             raise ManifestError(f"{path}: cannot be written: {reason(error)}") from None
 
     @property
-    def split_source(self) -> Literal["official", "cut"]:
-        """Whether train and test are as lists give them or were cut here."""
-        return "cut" if "test" in self.cut else "official"
+    def split_source(self) -> Literal["official", "listed", "cut"]:
+        """Whether train and test are as a data set's official lists or somebody's own give them, or were cut
+        here."""
+        if "test" in self.cut:
+            return "cut"
+        return "official" if self.layout in OFFICIAL else "listed"
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -131,7 +135,7 @@ class Manifest:
 
     def counts(self) -> Counts:
         """What is in it, in numbers."""
-        return count(self.table, self.class_names, self.cut)
+        return count(self.table, self.class_names, not_official(self.layout, self.cut))
 
     def folds(self, cv: str) -> int:
         """How many folds a cross-validation has; 1 where ``cv`` is empty.

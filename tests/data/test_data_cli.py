@@ -103,8 +103,8 @@ def test_check_a_leak(run: Run, built: tuple[Path, str]) -> None:
     Manifest(manifest.root, table, manifest.layout, manifest.cut).write(built[0])
     status, out, _ = run("check", built[0])
     assert status == 1
-    assert "group anna is on two sides of a cut that was made here" in out
-    Manifest(manifest.root, table, manifest.layout, ()).write(built[0])
+    assert "group anna is on two sides of a split" in out
+    Manifest(manifest.root, table, "ucf101", ()).write(built[0])
     status, out, _ = run("check", built[0])
     assert status == 0
     assert "1 of 1 groups straddle splits, as the official lists have them" in out
@@ -123,13 +123,13 @@ def test_check_a_copy_on_two_sides(run: Run, built: tuple[Path, str], folder: Pa
     Manifest(manifest.root, table, manifest.layout, manifest.cut).write(built[0])
     status, out, _ = run("check", built[0])
     assert status == 1
-    assert re.search(r"near-duplicates on two sides of a cut that was made here: .*: 0 of 64 bits apart", out)
+    assert re.search(r"near-duplicates on two sides of a split: .*: 0 of 64 bits apart", out)
     assert sorted(path.name for path in built[0].parent.glob("m.*")) == [
         "m.duplicates.json",
         "m.hashes.parquet",
         "m.parquet",
     ]
-    Manifest(manifest.root, table, manifest.layout, ()).write(built[0])
+    Manifest(manifest.root, table, "hmdb51", ()).write(built[0])
     status, out, _ = run("check", built[0])
     assert status == 0
     assert re.search(r"\d near-duplicates on two sides, as the official lists have them:", out)
@@ -144,12 +144,34 @@ def test_a_random_validation_is_caught(run: Run, tmp_path: Path, monkeypatch: py
     assert run("synthetic", "--takes", "10", "--val", "random", "--out", leaking)[0] == 0
     status, out, _ = run("check", "--quick", leaking)
     assert status == 1
-    assert "is on two sides of a cut that was made here" in out
+    assert "is on two sides of a split" in out
     tested = [set(Manifest.read(leaking).column("group", split)) for split in ("train", "val", "test")]
     assert tested[0] & tested[1]
     assert not tested[2] & (tested[0] | tested[1]), "the test is honest"
     assert run("synthetic", "--takes", "10", "--out", sound)[0] == 0
     assert run("check", "--quick", sound)[0] == 0
+
+
+@pytest.mark.parametrize("val", [(), ("Händeschütteln/chiara 2.avi",)])
+@pytest.mark.usefixtures("ray_session")
+def test_lists_that_somebody_made_are_not_official(
+    run: Run, folder: Path, tmp_path: Path, val: tuple[str, ...]
+) -> None:
+    """Groups that they put on two sides are leaks, with a list for validation and without."""
+    first, second = (
+        [path.relative_to(folder).as_posix() for path in folder.glob(f"*/* {take}.avi")] for take in (1, 2)
+    )
+    lists = {"train": first, "test": [name for name in second if name not in val]}
+    for part, listed in (lists | ({"val": val} if val else {})).items():
+        (tmp_path / f"{part}.txt").write_text("\n".join(listed), encoding="utf-8")
+    groups = ("--group-regex", r"/(\w+) ", "--out", tmp_path / "m.parquet")
+    status, _, err = run("build", "--layout", "folder", "--root", folder, "--splits", tmp_path, *groups)
+    assert (status, err) == (0, "")
+    assert Manifest.read(tmp_path / "m.parquet").split_source == "listed"
+    status, out, _ = run("check", "--quick", tmp_path / "m.parquet")
+    assert status == 1
+    assert "group anna is on two sides of a split" in out
+    assert "official" not in out
 
 
 def test_blocks_and_a_random_validation_are_built(

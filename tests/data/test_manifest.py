@@ -315,16 +315,23 @@ class TestCounts:
         assert manifest(tmp_path, {"split": split}).counts().absent["test"] == ("class 0",)
 
     @pytest.mark.parametrize(
-        ("cut", "leaks"),
-        [((), ()), (("val",), ("train and val",)), (("val", "test"), ("train and val", "t and t"))],
+        ("layout", "cut", "leaks"),
+        [
+            ("ucf101", (), ()),
+            ("ucf101", ("val",), ("train and val",)),
+            ("ucf101", ("val", "test"), ("train and val", "t and t")),
+            ("folder", (), ("train and val", "t and t")),
+            ("folder", ("val",), ("train and val", "t and t")),
+        ],
     )
     def test_whose_fault_a_straddling_group_is(
-        self, tmp_path: Path, cut: tuple[str, ...], leaks: tuple[str, ...]
+        self, tmp_path: Path, layout: str, cut: tuple[str, ...], leaks: tuple[str, ...]
     ) -> None:
         group = columns()["group"]
         group[0] = group[4] = "train and val"
         group[1] = group[5] = "t and t"
-        counts = manifest(tmp_path, {"group": group}, cut).counts()
+        made = manifest(tmp_path, {"group": group}, cut)
+        counts = Manifest(made.root, made.table, layout, cut).counts()
         assert counts.straddling == {"t and t": ("train", "test"), "train and val": ("train", "val")}
         assert sorted(counts.leaks) == sorted(leaks)
 
@@ -358,7 +365,7 @@ class TestBuild:
         listing = list_videos(tmp_path, "folder", splits=tmp_path)
         built = build_manifest(tmp_path, "folder", listing, [GOOD])
         assert built.table["reason"].to_pylist() == ["", "missing file", "missing file"]
-        assert (built.cut, built.split_source) == (("val",), "official")
+        assert (built.cut, built.split_source) == (("val",), "listed")
 
     def test_a_class_that_cannot_be_trained(self, tmp_path: Path) -> None:
         for name in ("run/a.avi", "wave/a.avi"):

@@ -10,3 +10,5 @@ LAYOUTS: dict[str, Layout] = {
     "ucf101": ucf101.read,
     "hmdb51": hmdb51.read,
 }
+# Their lists are the data set's own, the same for everybody. A folder's lists are somebody's.
+OFFICIAL = frozenset({"ucf101", "hmdb51"})

@@ -16,6 +16,7 @@ from actrec.report.videos import Box, constant
 SPLITS = {
     "builtin": "those of the built-in data set",
     "official": "official, as the data set names them",
+    "listed": "from lists that were given",
     "cut": "cut by actrec, whole groups together",
 }
 MOST_CLASSES = 120  # that are drawn; the table has all
