@@ -17,7 +17,7 @@ from ray.data import DataContext, Dataset
 
 from actrec.data import clipset
 from actrec.data.probe import Probe, probe
-from actrec.data.shards import syncing
+from actrec.data.shards import numbers, syncing
 from actrec.data.storage import MISSING, check_same, sizes
 from actrec.data.survival import survives
 from actrec.data.video_clips import UInt8, Video, decode_video
@@ -89,9 +89,10 @@ def decode_shards(
     """
     task = ray.remote(num_cpus=1)(_write_shard)
     waiting = {}
+    there = set(numbers(folder))
     with syncing() as sync:
         for number, videos in enumerate(parts):
-            if clipset.is_sound(folder, number, videos, clip):
+            if number in there and clipset.is_sound(folder, number, videos, clip):
                 sync(folder, number)  # a fill that was interrupted may not have
                 yield 0, len(videos)
             else:
@@ -146,9 +147,10 @@ def _decode_row(row: dict[str, Any], videos: tuple[Video, ...], clip: ClipSpec, 
     clips = np.zeros((count, frames, clip.height, clip.width, 3), np.uint8)
     valid, reason, error = False, "", ""
     if position >= 0:
+        video = videos[position]
         try:
-            decoded = _guarded_video(videos[position], clip)
-            clips, valid = (decoded[draw : draw + 1] if len(decoded) > count else decoded), True
+            one = draw if clip.sampling == "random" else None  # of which only this draw is decoded
+            clips, valid = guarded(decode_video, video, clip, one, path=video.path), True
         except DecodeError as fault:
             reason = fault.why
         except DataError as fault:

@@ -56,8 +56,11 @@ def frames_of(video: Video, clip: ClipSpec) -> Int64:
     return drawn if video.split == "train" else np.concatenate([drawn, still])
 
 
-def decode_video(video: Video, clip: ClipSpec) -> UInt8:
-    """Every stored clip of one video: uint8 (clips, T, H, W, 3).
+def decode_video(video: Video, clip: ClipSpec, draw: int | None = None) -> UInt8:
+    """Every stored clip of one video, or that of one draw alone: uint8 (clips, T, H, W, 3).
+
+    Args:
+        draw: of the rows of :func:`frames_of`, the one to decode; None: all.
 
     Raises:
         DecodeError: if the file does not decode, and that is its own fault.
@@ -67,15 +70,17 @@ def decode_video(video: Video, clip: ClipSpec) -> UInt8:
         raise DecodeError(video.path, "missing file")
     check_same(video.path, video.size)
     try:
-        return _decode(video, clip)
+        return _decode(video, clip, draw)
     except DecodeError:
         check_readable(video.path)  # what decodes once the storage answers again was no fault of the file
-        return _decode(video, clip)
+        return _decode(video, clip, draw)
 
 
-def _decode(video: Video, clip: ClipSpec) -> UInt8:
+def _decode(video: Video, clip: ClipSpec, draw: int | None) -> UInt8:
+    frames = frames_of(video, clip)
+    if draw is not None:
+        frames = frames[draw : draw + 1]
     try:
-        size = (clip.height, clip.width)
-        return decode(video.path, frames_of(video, clip), size, fit=clip.fit, decoder=clip.decoder)
+        return decode(video.path, frames, (clip.height, clip.width), fit=clip.fit, decoder=clip.decoder)
     except SpecError as error:
         raise DataError(f"node {platform.node()}: {error}") from error

@@ -229,6 +229,14 @@ def test_random_sampling_stores_draws_for_training_and_the_centre_for_evaluation
     np.testing.assert_array_equal(frames_of(train, clip), frames_of(train, clip))
 
 
+def test_a_draw_alone_is_as_among_all(videos: list[Video]) -> None:
+    clip = ClipSpec(sampling="random", num_frames=2, stride=1, draws=4, height=8, width=8)
+    train = next(video for video in videos if video.split == "train")
+    whole = decode_video(train, clip)
+    for draw in range(4):
+        np.testing.assert_array_equal(decode_video(train, clip, draw), whole[draw : draw + 1])
+
+
 def test_the_middle_frame_is_one_frame(videos: list[Video], tmp_path: Path) -> None:
     clip = ClipSpec(sampling="middle", height=8, width=8)
     write(tmp_path, videos[:2], clip)

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from actrec.data.decode import decode
 from actrec.data.manifest import Manifest
+from actrec.data.stream import _decode_row
+from actrec.data.video_clips import decode_video
 from actrec.engine.cache import clip_keys
 from actrec.engine.fleet import Fleet
 from actrec.engine.messages import Failure
@@ -104,3 +108,25 @@ def test_a_video_that_a_node_does_not_see_is_no_undecodable_one(stream: Stream, 
         group.stop()
     assert isinstance(answer, Failure)
     assert "gone.avi is not visible on node" in answer.error
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_of_the_random_clips_of_a_video_one_is_decoded(
+    stream: Stream, split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = dataclasses.replace(stream.clip, sampling="random", draws=10, stride=1)
+    videos = [video for video in stream.split(split) if not video.path.endswith("broken.avi")]
+    expected = decode_video(videos[0], clip)
+    assert len(expected) == (10 if split == "train" else 1)
+    draw = 7 if split == "train" else 0
+    decoded: list[tuple[int, ...]] = []
+
+    def counting(path: str, indices: Any, *args: Any, **options: Any) -> Any:
+        decoded.append(indices.shape)
+        return decode(path, indices, *args, **options)
+
+    monkeypatch.setattr("actrec.data.video_clips.decode", counting)
+    row = _decode_row({"video": 0}, tuple(videos), clip, draw=draw)
+    assert row["valid"]
+    assert decoded == [(1, clip.num_frames)]
+    np.testing.assert_array_equal(row["clips"], expected[draw : draw + 1])
