@@ -14,8 +14,11 @@ import pytest
 from scipy import stats
 
 from actrec.results.schema import TABLES, table
+from actrec.stats.arms import seed_effects
 from actrec.stats.effects import EffectRow, effects
+from actrec.stats.paired import effect
 from actrec.stats.scores import Outcomes
+from actrec.stats.verdicts import judge_family, projected
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,36 @@ def test_an_open_verdict_says_how_many_seeds_would_settle_it() -> None:
     assert found["better"].more_seeds is None
     assert not found["better"].needs_videos
     assert (found["same"].more_seeds or 0) >= 1
+
+
+def test_so_many_seeds_settle_it_in_a_family_of_arms_that_hurt() -> None:
+    # Of an arm that hurts, «it is as large as the margin» stays true: it counts in the others' correction.
+    hurting = [Arm(f"hurts{i}") for i in range(6)]
+    arms = [ARMS[0], *hurting, Arm("open")]
+    rng = np.random.default_rng(3)
+    shift = {"baseline": 0.0} | {arm.name: -0.3 for arm in hurting} | {"open": 0.03}
+    rows: list[dict[str, Any]] = [
+        {"arm": arm, "seed": seed, "status": "ok", "test_top1": 0.6 + by + 0.02 * rng.normal()}
+        for arm, by in shift.items()
+        for seed in range(4)
+    ]
+    margin = 0.01
+    found = of(effects(rows, arms, margin=margin, metrics={"top1": "max"}), "top1")
+    assert {found[arm.name].verdict for arm in hurting} == {"hurts"}
+    more = found["open"].more_seeds
+    assert found["open"].verdict == "inconclusive"
+    assert more is not None
+    judged = seed_effects(
+        {arm: [r["test_top1"] for r in rows if r["arm"] == arm] for arm in shift}, "baseline"
+    )
+
+    def verdict(further: int) -> str:
+        """That of the open arm, the last, if more seeds of it were as those that there are."""
+        later = effect(projected(judged[-1].parts, 4 + further))
+        return judge_family([*judged[:-1], later], margin)[-1].verdict
+
+    assert verdict(more) == "helps"
+    assert verdict(more - 1) == "inconclusive"
 
 
 def test_where_seeds_agree_and_videos_do_not_more_videos_are_needed() -> None:
