@@ -92,7 +92,7 @@ def _compute(
     total, gpu = sum(task.last - task.first for task in tasks), allocation.gpus_per_worker
     prefixes = ray.put({one.folder: one.prefix for one in chosen})
     actor = ray.remote(_Actor).options(
-        num_cpus=allocation.cpus_per_worker if gpu else allocation.threads,
+        num_cpus=allocation.cpus_per_worker,  # as trials ask for, for which there is room
         num_gpus=gpu,
         max_restarts=_RETRIES,
         max_task_retries=_RETRIES,
