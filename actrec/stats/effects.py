@@ -51,7 +51,7 @@ class EffectRow:
         p, p_adjusted: two-sided; adjusted over the arms of the study and both hypotheses that it has of each
             (:func:`~actrec.stats.verdicts.judge_family`), for each metric by itself, and for the looks of a
             race.
-        n_failed: seeds that were lost because a trial of the arm or of the reference failed.
+        n_failed: seeds that the arm has a trial of, lost because one of them or of the reference's failed.
         se, df: standard error and degrees of freedom of the difference.
         low_simultaneous, high_simultaneous: all arms' intervals hold the truth at once in 95 % of studies.
         margin: the smallest difference that matters; NaN where the study names none in the metric's unit.
@@ -129,9 +129,11 @@ def effects(
         metrics: metric → the way in which it is better.
     """
     reference, *others = arms
-    lost: dict[str, set[int]] = defaultdict(set)
     rows = list(trials)
+    tried: dict[str, set[int]] = defaultdict(set)
+    lost: dict[str, set[int]] = defaultdict(set)
     for trial in rows:
+        tried[trial["arm"]].add(trial["seed"])
         if trial["status"] != "ok":
             lost[trial["arm"]].add(trial["seed"])
     ok = whole(rows, folds)
@@ -165,7 +167,7 @@ def effects(
                     level=arm.level,
                     baseline=arm.baseline,
                     metric=name,
-                    n_failed=len(lost[arm.name] | lost[reference.name]),
+                    n_failed=len(lost[arm.name] | lost[reference.name] & tried[arm.name]),
                     fair_budget=arm.name in fair if arm.name in known else None,
                     margin=unit,
                     **_numbers(one),
@@ -282,9 +284,11 @@ def _same(one: Trial, other: Trial) -> bool:
 
     A fingerprint alone would not do: it takes a sample of the pixels, and nothing of what is tested.
     """
+    told = [trial.get(name) for trial in (one, other) for name in ("fingerprint", "test_top1", "test_loss")]
     return (
-        bool(one.get("fingerprint"))
-        and one["fingerprint"] == other.get("fingerprint")
+        None not in told
+        and bool(one["fingerprint"])
+        and one["fingerprint"] == other["fingerprint"]
         and one["test_top1"] == other["test_top1"]
         and math.isclose(one["test_loss"], other["test_loss"], rel_tol=SAME_LOSS)
     )

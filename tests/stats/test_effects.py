@@ -133,6 +133,25 @@ def test_an_equal_fingerprint_with_other_test_results_on_one_seed_is_judged(
     assert of(effects(rows, ARMS), "top1")["same"].verdict == verdict
 
 
+@pytest.mark.parametrize("name", ["test_top1", "test_loss", "fingerprint"])
+def test_an_equal_fingerprint_without_test_results_is_judged(name: str) -> None:
+    rows = alike("same", [row | {"fingerprint": "b"} for row in sweep()])
+    lacking = [row | {name: None} if row["seed"] == 2 else row for row in rows]
+    assert of(effects(lacking, ARMS), "top1")["same"].verdict == "inconclusive"
+
+
+def test_seeds_that_an_arm_never_had_are_not_lost_to_it() -> None:
+    # Of a race: the arm got 5 seeds, the reference 8, and failed on two that the arm has not and one it has.
+    rows = [row for row in sweep(range(8)) if row["arm"] != "worse" or row["seed"] < 5]
+    rows = [
+        row | {"status": "failed"} if row["arm"] == "baseline" and row["seed"] in {1, 6, 7} else row
+        for row in rows
+    ]
+    found = of(effects(rows, ARMS), "top1")
+    assert (found["worse"].n_seeds, found["worse"].n_failed) == (4, 1)
+    assert (found["better"].n_seeds, found["better"].n_failed) == (5, 3)
+
+
 def test_failed_trials_are_counted_not_used() -> None:
     trials = [
         t for t in sweep() if (t["arm"], t["seed"]) not in {("better", 0), ("baseline", 1), ("same", 1)}
