@@ -181,12 +181,12 @@ class Launch:
         if feed == "stream":
             self._draw()  # while there is a sample: the next round may have need of others
         self._record.write(self._now)  # so that what was decoded is known, whatever happens next
-        if self.options.share:
-            # What a search will propose is not known: what it can propose stands for it.
-            planned = expected(self.study) if growing else self._now.trials
-            keys_of = {trial.trial_id: self._key(trial) for trial in planned}
-            self._supply.share(planned, planned if growing else pending, keys_of, allocation)
-            self._record.write(self._now)
+        # What a search will propose is not known: what it can propose stands for it.
+        planned = expected(self.study) if growing else self._now.trials
+        keys_of = {trial.trial_id: self._key(trial) for trial in planned}
+        share = self._supply.share if self.options.share else self._supply.leave_unshared
+        share(planned, planned if growing else pending, keys_of, allocation)
+        self._record.write(self._now)
         self._train(pending, allocation, conditions)
 
     @property
@@ -261,7 +261,7 @@ class Launch:
             key.folder,
             key.manifest.class_names,
             key.splits,
-            self._supply.features_of(trial, key, allocation) if self.options.share else None,
+            self._supply.features_of(trial, key, allocation),
             embed=embed and (stream is None or stream.sample is not None),
             cutoffs=dict(trial.cutoffs),
             keep=trial.keep,

@@ -104,9 +104,7 @@ class Supply:
         Raises:
             DataError: if features cannot be computed or kept.
         """
-        wanted = {trial.trial_id for trial in pending}
-        found = self._sharing.find(trials, keys, "cuda" if allocation.gpus_per_worker else "cpu")
-        found = [one for one in found if not wanted.isdisjoint(trial.trial_id for trial in one.trials)]
+        found = self._found(trials, pending, keys, allocation)
         if found and self.streams:
             names = ", ".join(dict.fromkeys(one.name for one in found))
             self.display.say(f"note: streamed, {names} are computed anew in every epoch of every trial")
@@ -124,12 +122,38 @@ class Supply:
         self.forwards += done
         self.features |= {one.folder for one in chosen}
 
+    def leave_unshared(
+        self,
+        trials: Sequence[Trial],
+        pending: Sequence[Trial],
+        keys: Mapping[str, ClipKey],
+        allocation: Allocation,
+    ) -> None:
+        """Notes that what pending trials could share is not, so that later launches do not share it either.
+
+        What was shared before goes on to be so in those.
+        """
+        if not self.streams:
+            for one in self._found(trials, pending, keys, allocation):
+                self.shares.setdefault(one.folder.name, False)
+
+    def _found(
+        self,
+        trials: Sequence[Trial],
+        pending: Sequence[Trial],
+        keys: Mapping[str, ClipKey],
+        allocation: Allocation,
+    ) -> list[sharing.Sharing]:
+        """The prefixes that pending trials have, each with all its trials."""
+        wanted = {trial.trial_id for trial in pending}
+        found = self._sharing.find(trials, keys, _device(allocation))
+        return [one for one in found if not wanted.isdisjoint(trial.trial_id for trial in one.trials)]
+
     def features_of(self, trial: Trial, key: ClipKey, allocation: Allocation) -> Path | None:
         """The feature set that a trial trains on, if there is one for it."""
         if not self.shares:
             return None
-        device: Literal["cpu", "cuda"] = "cuda" if allocation.gpus_per_worker else "cpu"
-        found = self._sharing.find([trial], {trial.trial_id: key}, device)
+        found = self._sharing.find([trial], {trial.trial_id: key}, _device(allocation))
         for one in found:  # a search may propose what nobody expected
             self.shares.setdefault(one.folder.name, False)
         return next((one.folder for one in found if one.folder in self.features), None)
@@ -142,6 +166,10 @@ class Supply:
     def _note(self, decoded: int, undecodable: Sequence[tuple[str, str, str]]) -> None:
         self._decoded += decoded
         self._undecodable |= {video[0]: video for video in undecodable}
+
+
+def _device(allocation: Allocation) -> Literal["cpu", "cuda"]:
+    return "cuda" if allocation.gpus_per_worker else "cpu"
 
 
 def choose_feed(keys: Sequence[ClipKey], earlier: Feed | None, display: Display) -> Feed:

@@ -3,7 +3,8 @@
 A prefix is shared if the arithmetic that this saves, over all epochs of all the trials of the plan that have
 it, is worth the start, and if the cache can take its features. That is decided once for each prefix of a
 study, whatever rounds and launches come later: the last digits of a trial depend on it, and plans grow, and
-disks fill.
+disks fill. Under ``--no-share`` it is decided so too: what such a launch trains first is not shared later.
+A later launch with that option keeps to it for what it trains, and to no other decision.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,23 +58,27 @@ class Prefix:
         """The prefix that a trial could share, if it has one.
 
         The probe clip stands for what no list of settings could name: the code of the stages, options without
-        weights (a number of attention heads, a pooling), the version of torch.
+        weights (a number of attention heads, a pooling), the version of torch. It goes through on one thread,
+        whatever the caller's number: the bits of sums over several depend on how many those are. Rounding
+        would not do in its place: at four digits, the 64 values of ``frame_transformer`` still differ between
+        one thread and two for 2 seeds of 10, and models that differ by less would share wrongly.
 
         Raises:
             SpecError, ModelError: if the model cannot be built or frozen as asked.
         """
         if not may_have_one(spec):
             return None
-        model = initial_model(spec, num_classes)
-        count = shared_stages(model, spec)
-        if not count:
-            return None
-        assert isinstance(model, Staged)
         clip = spec.clip
         frames = 1 if clip.sampling == "middle" else clip.num_frames
         shape, rng = (1, frames, clip.height, clip.width, 3), torch_rng(0, "probe clip")
         probe = torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8)
-        features, _ = Extractor(model, spec, count, torch.device("cpu"))(probe)
+        with _one_thread():
+            model = initial_model(spec, num_classes)
+            count = shared_stages(model, spec)
+            if not count:
+                return None
+            assert isinstance(model, Staged)
+            features, _ = Extractor(model, spec, count, torch.device("cpu"))(probe)
         digest = hashlib.sha256(features.numpy().tobytes())
         for stage in model.stages()[:count]:
             digest.update(stage.name.encode())
@@ -119,6 +125,16 @@ class Extractor:
                 features.append(self._model.prefix(inputs, self._stages).float().cpu())
             sums.append(fingerprint.pixel_sums(inputs).cpu())
         return torch.cat(features), torch.cat(sums)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _flop(model: Staged, stages: int, frames: int, height: int, width: int) -> int:

@@ -117,6 +117,22 @@ def test_a_trial_on_features_is_the_trial_on_clips(name: str, freeze: FreezeSpec
 
 
 @pytest.mark.parametrize("name", list(ZOO))
+def test_a_prefix_has_one_key_whatever_the_number_of_threads(name: str) -> None:
+    # Large enough that sums are cut into parts: without care, those of frame_transformer differ here.
+    large = {"clip.height": 32, "clip.width": 32, "clip.num_frames": max(8, frames(find(name)))}
+    given = override(spec(name, FreezeSpec(strategy="head_only")), large)
+    keys = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found = Prefix.of(given, len(TASK.class_names))
+        assert found is not None
+        keys.append(found.key)
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(1)
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize("name", list(ZOO))
 def test_a_model_is_the_chain_of_its_cards_stages(name: str) -> None:
     """Run in parts, it computes what it computes whole; in a frozen prefix, train mode changes nothing."""
     torch.set_num_threads(1)

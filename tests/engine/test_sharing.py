@@ -113,16 +113,18 @@ def test_each_clip_passes_once_and_what_is_whole_is_reused(
     }
 
 
+@pytest.mark.parametrize("share", [True, False])
 def test_a_plan_that_grows_changes_no_trial(
     small_study: Callable[..., Study],
     launch: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    share: bool,
 ) -> None:
     fresh = {"seeds": (0,), "freeze__strategy": "head_only"}
-    # As if it did not pay for one trial, and did for two.
-    monkeypatch.setattr(sharing, "START_FLOP", 1e30)
-    first = launch(small_study(**fresh))
+    if share:  # as if it did not pay for one trial, and did for two
+        monkeypatch.setattr(sharing, "START_FLOP", 1e30)
+    first = launch(small_study(**fresh), share=share)  # where it would pay, --no-share decides
     assert {row["shared_stages"] for row in trials(first.out).values()} == {0}
     monkeypatch.setattr(sharing, "START_FLOP", 0.0)
     grown = launch(small_study(WEIGHTS, **fresh), extend=True)
