@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from mmap import ALLOCATIONGRANULARITY, MADV_WILLNEED, PAGESIZE, mmap
@@ -11,6 +14,8 @@ from typing import Any, Self
 import numpy as np
 
 from actrec.data.shards import Array, Int64, array_path, load
+
+_SPARE = 256  # files that a process may open besides: libraries, sockets, videos
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,13 @@ class ShardArray:
     def open(cls, folder: Path, count: int) -> Self:
         """Opens the shards 0 … count − 1 of a folder, count ≥ 1; reads their headers.
 
+        Each stays an open file; this process's limit of those is raised where it is too low.
+
         Raises:
             ValueError: if one is missing or cut short, or they differ in dtype or shape; names the file.
+            EngineError: if the limit of open files cannot be raised so far.
         """
+        _allow_files(count)
         arrays = tuple(load(folder, number) for number in range(count))
         dtype, row_shape = arrays[0].dtype, arrays[0].shape[1:]
         for number, array in enumerate(arrays):
@@ -66,6 +75,16 @@ class ShardArray:
         for position, (number, row) in enumerate(places):
             out[position] = self.arrays[number][row]
         return out
+
+
+def _allow_files(count: int) -> None:
+    """Raises the soft limit of open files towards the hard one, so that ``count`` more can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(os.listdir("/dev/fd")) + count + _SPARE
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if resource.RLIM_INFINITY != soft < most:
+        with suppress(OSError, ValueError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _read_ahead(array: Array, row: int) -> None:

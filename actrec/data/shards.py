@@ -14,6 +14,7 @@ with :func:`syncing`. What a power cut takes before that fails its checksum and 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -28,7 +29,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from actrec.errors import DataError
+from actrec.errors import DataError, EngineError
 from actrec.files import reason, replacing, sync
 
 _THREADS = 8  # checksums release the GIL, and disks like several readers
@@ -124,6 +125,7 @@ def read_entries(folder: Path, number: int) -> list[dict[str, Any]]:
 
     Raises:
         ValueError: if they cannot be read; names the file.
+        EngineError: as :func:`load`.
     """
     entries: list[dict[str, Any]] = _note(folder, number)["entries"]
     return entries
@@ -186,13 +188,14 @@ def load(folder: Path, number: int) -> Array:
 
     Raises:
         ValueError: if it is missing, or too short for its header; names the file.
+        EngineError: if this process has too many files open: a map keeps one.
     """
     path = array_path(folder, number)
     try:
         with _PARSING:
             array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path.name}: {reason(error)}") from error
+        raise _unreadable(path, error) from error
     return array
 
 
@@ -242,5 +245,16 @@ def _note(folder: Path, number: int) -> dict[str, Any]:
         if not isinstance(note["entries"], list) or not isinstance(note["crc32"], int):
             raise TypeError("is not what a shard's JSON is")
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path.name}: {reason(error)}") from error
+        raise _unreadable(path, error) from error
     return dict(note)
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError | EngineError:
+    """What to raise where a file of a shard cannot be read. Too many open files are no fault of the shard,
+    which must not be made anew for them."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return EngineError(
+            f"cannot open {path}: too many files are open, and a set in use takes one a shard; "
+            "raise the limit of open files (ulimit -n, LimitNOFILE) and start again"
+        )
+    return ValueError(f"{path.name}: {reason(error)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from actrec import files
 from actrec.data import shards
 from actrec.data.shard_array import ShardArray
-from actrec.errors import DataError
+from actrec.errors import DataError, EngineError
 from actrec.seeding import numpy_rng
 
 
@@ -199,6 +201,56 @@ def test_an_interrupt_does_not_wait_for_shards_whose_turn_has_not_come(
     with pytest.raises(KeyboardInterrupt):
         work()
     assert len(tried) < 100
+
+
+OPEN = """\
+import pathlib, resource, sys
+from actrec.data import shards
+from actrec.data.shard_array import ShardArray
+from actrec.errors import EngineError
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[2])))
+folder = pathlib.Path(sys.argv[1])
+try:
+    print(len(ShardArray.open(folder, 100)))
+except EngineError as error:
+    print(error)
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
+    filled(tmp_path, (1,) * 100)
+
+    def opened(most: int) -> tuple[str, str]:
+        command = [sys.executable, "-c", OPEN, str(tmp_path), str(most)]
+        first, second = subprocess.run(
+            command, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        return first, second
+
+    rows, limits = opened(1000)
+    assert rows == "100"
+    assert limits != "(64, 1000)"
+    assert limits.endswith(", 1000)")
+    error, limits = opened(64)
+    assert "too many files are open" in error
+    assert "raise the limit of open files" in error
+    assert limits == "(64, 64)"
+
+
+def test_a_shard_is_not_damaged_where_too_many_files_are_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path, (2,))
+
+    def none_left(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(np, "load", none_left)
+    with pytest.raises(EngineError, match=r"cannot open .*shard-00000.npy: too many files are open"):
+        shards.damaged(tmp_path, [0])
+    with pytest.raises(EngineError, match="too many files are open"):
+        shards.is_sound(tmp_path, 0, 2, np.float32, (3, 5))
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
