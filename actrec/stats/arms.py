@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from actrec.errors import StudyError
 from actrec.fields import unknown
 from actrec.stats.moderation import moderated, pool
-from actrec.stats.paired import Clusters, Effect, Floats, Parts, components, effect
+from actrec.stats.paired import Clusters, Effect, Floats, Parts, check_scores, components, effect
 
 
 def study_effects(
@@ -38,11 +38,12 @@ def study_effects(
             others. The placebo is one: it follows the baseline so closely that it would narrow the scale.
 
     Raises:
-        StudyError: if there is no such baseline.
+        StudyError: if there is no such baseline; or as :func:`~actrec.stats.paired.check_scores`.
     """
     if baseline not in scores:
         raise StudyError(unknown("arm", baseline, scores))
     arrays = {arm: np.asarray(values, np.float64) for arm, values in scores.items()}
+    check_scores(arrays, level, groups)
     whole = np.ones(np.shape(groups), bool)
     for values in arrays.values():
         missing = np.isnan(values)
@@ -70,11 +71,15 @@ def seed_effects(
     Args:
         values: arm → (S,), the metric of the trial of each seed; NaN where it is missing.
 
+    Raises:
+        StudyError: as :func:`study_effects`.
+
     Source: with one arm this is the paired t test (Gosset 1908).
     """
     if baseline not in values:
         raise StudyError(unknown("arm", baseline, values))
     means = {arm: np.asarray(of_arm, np.float64) for arm, of_arm in values.items()}
+    check_scores(means, level)
     parts = {arm: _over_seeds(means[arm], means[baseline]) for arm in means if arm != baseline}
     return _judged(parts, means, judged_only, level)
 

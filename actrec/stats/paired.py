@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtri, stdtr, stdtridf, stdtrit
+
+from actrec.errors import StudyError
 
 Floats = NDArray[np.float64]
 
@@ -121,9 +124,39 @@ def paired_effect(treated: ArrayLike, baseline: ArrayLike, groups: ArrayLike, le
         groups: (V,), videos that are not independent of each other have the same one (clips of one source).
         level: of the interval.
 
+    Raises:
+        StudyError: as :func:`check_scores`.
+
     Source: variances as in :func:`components`, the distribution as in :func:`spread`.
     """
-    return effect(components(treated, baseline, Clusters.of(groups)), level)
+    ours, theirs = np.asarray(treated, np.float64), np.asarray(baseline, np.float64)
+    check_scores({"baseline": theirs, "treated": ours}, level, groups)
+    return effect(components(ours, theirs, Clusters.of(groups)), level)
+
+
+def check_scores(scores: Mapping[str, Floats], level: float, groups: ArrayLike | None = None) -> None:
+    """Refuses what NumPy would broadcast or carry along in silence.
+
+    Args:
+        scores: arm → (S, V), or (S,) without ``groups``; at least one.
+
+    Raises:
+        StudyError: if arms have not the same shape, of 2 dimensions or of 1; a score is infinite; ``groups``
+            is not one for each video; or ``level`` is not between 0 and 1. It names the value.
+    """
+    first, wanted = next(iter(scores.items()))
+    shape, axes = wanted.shape, ("seeds",) if groups is None else ("seeds", "videos")
+    for arm, values in scores.items():
+        if values.ndim != len(axes):
+            raise StudyError(f"scores of arm {arm!r} have shape {values.shape}, not ({', '.join(axes)})")
+        if values.shape != shape:
+            raise StudyError(f"scores of arm {arm!r} have shape {values.shape}, those of {first!r} {shape}")
+        if np.isinf(values).any():
+            raise StudyError(f"a score of arm {arm!r} is infinite; one that is missing is NaN")
+    if groups is not None and np.shape(groups) != shape[1:]:
+        raise StudyError(f"groups have shape {np.shape(groups)}, not one for each of {shape[1]} videos")
+    if not 0 < level < 1:
+        raise StudyError(f"level of intervals is {level}, not between 0 and 1")
 
 
 def components(treated: ArrayLike, baseline: ArrayLike, clusters: Clusters) -> Parts:

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import statsmodels.api as sm  # type: ignore[import-untyped]
 from scipy import stats
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups  # type: ignore[import-untyped]
 
+from actrec.errors import StudyError
+from actrec.stats.arms import seed_effects, study_effects
 from actrec.stats.paired import Clusters, Parts, components, effect, paired_effect, quantile, spread
 
 
@@ -178,3 +181,38 @@ def test_the_level_is_that_of_the_interval() -> None:
     assert wide.low < narrow.low < narrow.high < wide.high
     at_p = effect(wide.parts, 1 - wide.p)
     assert min(abs(at_p.low), abs(at_p.high)) == pytest.approx(0, abs=1e-12)
+
+
+GOOD = np.arange(6.0).reshape(2, 3)
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"arm": GOOD[:1]}, r"arm 'arm' have shape \(1, 3\), those of 'base' \(2, 3\)"),
+    ({"arm": GOOD[0]}, r"arm 'arm' have shape \(3,\), not \(seeds, videos\)"),
+    ({"arm": np.where(GOOD == 4, np.inf, GOOD)}, "a score of arm 'arm' is infinite"),
+    ({"groups": [0, 1]}, r"groups have shape \(2,\), not one for each of 3 videos"),
+    ({"groups": [[0, 1, 2]]}, r"groups have shape \(1, 3\)"),
+    ({"level": 95}, "level of intervals is 95, not between 0 and 1"),
+    ({"level": math.nan}, "level of intervals is nan"),
+]
+
+
+@pytest.mark.parametrize(("changed", "words"), BAD)
+def test_what_would_be_carried_along_in_silence_is_refused(changed: dict[str, Any], words: str) -> None:
+    given: dict[str, Any] = {"arm": GOOD + 1, "groups": [0, 1, 2], "level": 0.95} | changed
+    with pytest.raises(StudyError, match=words):
+        study_effects({"base": GOOD, "arm": given["arm"]}, "base", given["groups"], given["level"])
+    with pytest.raises(StudyError, match=words.replace("'arm'", "'treated'").replace("'base'", "'baseline'")):
+        paired_effect(given["arm"], GOOD, given["groups"], given["level"])
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "words"),
+    [
+        ([1.0, 2.0], 0.95, r"shape \(2,\), those of 'base' \(3,\)"),
+        ([[1.0, 2.0, 3.0]], 0.95, r"shape \(1, 3\), not \(seeds\)"),
+        ([1.0, -math.inf, 3.0], 0.95, "infinite"),
+        ([1.0, 2.0, 3.0], 0.0, "level of intervals is 0.0"),
+    ],
+)
+def test_so_it_is_without_videos(values: list[float], level: float, words: str) -> None:
+    with pytest.raises(StudyError, match=words):
+        seed_effects({"base": GOOD[0], "arm": values}, "base", level)
