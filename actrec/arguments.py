@@ -13,6 +13,8 @@ from actrec.study.factors import Study
 from actrec.study.race import MAX_SEEDS
 from actrec.study.search import OBJECTIVES, PBT, SAMPLERS, Search
 
+AUTO = "auto"  # of --more-seeds: MAX_SEEDS, or as many as the study begins with
+
 
 def number(text: str) -> int:
     """A command-line number that is at least 1."""
@@ -22,8 +24,8 @@ def number(text: str) -> int:
     return value
 
 
-def _most_seeds(text: str) -> int:
-    return MAX_SEEDS if text == "auto" else number(text)
+def _most_seeds(text: str) -> int | str:
+    return text if text == AUTO else number(text)
 
 
 def parser_of(study: Study, doc: str | None) -> argparse.ArgumentParser:
@@ -58,7 +60,7 @@ def _what(what: argparse._ArgumentGroup, study: Study) -> None:
         type=_most_seeds,
         metavar="auto|N",
         help="then run further seeds of the arms whose verdict is still open, up to N in all "
-        f"(auto: {MAX_SEEDS}); arms that are settled get no more",
+        f"({AUTO}: {MAX_SEEDS}); arms that are settled get no more",
     )
     what.add_argument(
         "--epochs", type=number, metavar="N", help=f"epochs a trial (default: {study.base.optim.epochs})"

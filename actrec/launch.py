@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from actrec.arguments import parser_of
+from actrec.arguments import AUTO, parser_of
 from actrec.engine.progress import Display
 from actrec.engine.run import RunOptions, load_manifest, run_study, with_data
 from actrec.engine.warm import warmed
@@ -26,6 +26,7 @@ from actrec.spec import assignment, override
 from actrec.study.factors import RESERVED, Study
 from actrec.study.greedy import ADAPTIVE
 from actrec.study.plan import describe
+from actrec.study.race import MAX_SEEDS
 from actrec.study.rounds import current
 from actrec.study.search import Search, space_of
 from actrec.training.learner import Modes
@@ -128,6 +129,8 @@ def _changed(made: Study, arguments: argparse.Namespace) -> Study:
     seeds = made.seeds if arguments.seeds is None else tuple(range(arguments.seeds))
     cv = made.cv if arguments.cv is None else arguments.cv
     most = made.max_seeds if arguments.more_seeds is None else arguments.more_seeds
+    if most == AUTO:
+        most = max(MAX_SEEDS, len(seeds))
     base = override(made.base, changes)
     study = dataclasses.replace(made, base=base, seeds=seeds, cv=cv, max_seeds=most, search=None)
     return _searching(study, made.search, arguments)

@@ -43,6 +43,18 @@ def test_a_dry_run_prints_the_plan_and_runs_nothing(
     assert not (tmp_path / "reports").exists()
 
 
+@pytest.mark.parametrize(
+    ("seeds", "more", "judged"), [(5, "auto", "5, 10 and 20"), (5, "8", "5, 7 and 8"), (30, "auto", None)]
+)
+def test_further_seeds_are_up_to_20_or_to_those_that_there_are(
+    study: Study, capsys: pytest.CaptureFixture[str], seeds: int, more: str, judged: str | None
+) -> None:
+    words = ["--dry-run", "--seeds", str(seeds), "--more-seeds", more]
+    assert main(lambda: study, "Doc.", words) == 0
+    text = capsys.readouterr().out
+    assert f"they are judged at {judged} seeds" in text if judged else "they are judged at" not in text
+
+
 def test_a_population_is_asked_for_on_the_command_line(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
