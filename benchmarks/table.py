@@ -114,9 +114,17 @@ BENCHMARKS: dict[str, tuple[Aim, ...]] = {
     ),
     "gpu": (Aim("of_device_loop", "≥", 0.9, "R3D-18 on a GPU: clips/s, against tensors on the device"),),
     "calibration": (
-        simulated("coverage.least", "≥", 0.93, "95 % intervals: least coverage of any kind of study"),
+        simulated("coverage.least", "≥", 0.93, "95 % intervals: least coverage, arms vary alike"),
         simulated("coverage.greatest", "≤", 0.985, "the greatest"),
-        simulated("family_error", "≤", 0.05, "wrong verdict in a null study of the worst kind"),
+        Aim(
+            "summary.coverage_4_times_noisier.baseline.0",
+            "≥",
+            0.93,
+            "the least where the baseline varies four times as much as the arms",
+        ),
+        simulated("family_error", "≤", 0.05, "wrong verdict in the worst null study, arms vary alike"),
+        simulated("family_error_4_times_noisier", "≤", 0.05, "the same, some vary four times as much"),
+        simulated("family_error_with_margin", "≤", 0.05, "the same with a margin, half of the arms at it"),
         Aim("summary.power_over_peers_that_cover", "≥", 1, "power over that of the best test that covers"),
     ),
 }
