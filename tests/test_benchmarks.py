@@ -81,7 +81,9 @@ def test_a_simulated_figure_misses_its_aim_by_more_than_its_error(share: float, 
 def test_calibration_tells_of_kinds_of_study_whose_arms_vary_unequally() -> None:
     spans = {"baseline": [0.888, 0.934]}
     rows = [*table.lines({"calibration": {"summary": {"coverage_4_times_noisier": spans}}})]
-    assert [row[2:] for row in rows if "varies four times as much" in row[1]] == [("0.888", "≥ 0.93", "missed")]
+    assert [row[2:] for row in rows if "varies four times as much" in row[1]] == [
+        ("0.888", "≥ 0.93", "missed")
+    ]
     assert {row[2] for row in rows if "arms vary alike" in row[1]} == {"–"}, "of these nothing is known"
 
 
