@@ -10,7 +10,8 @@ every second one does, by about three standard errors. Our intervals and verdict
 arm-by-arm intervals of ours, and the tests of ``standard_tests.py``. The kinds of study in which ours do
 worst are then looked at again, and studies with a margin beside them (``second_look.py``).
 
-Prints one JSON object: ``cells``, ``second_look``, ``with_margin``, the ``summary`` over them, ``seconds`` and the machine.
+Prints one JSON object: ``cells``, ``second_look``, ``with_margin``, the ``summary`` over them, ``seconds``
+and the machine.
 """
 
 from __future__ import annotations

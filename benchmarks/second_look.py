@@ -4,6 +4,10 @@ The greatest of 200 estimates is too great: it is of a kind in which chance adde
 greatest estimates of the family-wise error, and those with the least and the greatest of the coverage, are
 simulated anew, from random streams of their own, often enough that the standard error is 0.16 points at most.
 Only studies without effects are, and only our intervals and verdicts.
+
+A study with a margin asks two questions of each arm: does it differ from 0, is it smaller than the margin? It
+errs most where some arms are at 0 and some at the margin, so that either may be answered wrongly. Three kinds
+of such studies are simulated too.
 """
 
 from __future__ import annotations
@@ -21,11 +25,15 @@ from actrec.seeding import numpy_rng
 from actrec.stats.arms import study_effects
 from actrec.stats.multiplicity import holm
 from actrec.stats.paired import Effect
-from benchmarks.simulated import ACCURACY, Cell, Floats, simulate, variances
+from actrec.stats.verdicts import NONE, judge_family
+from benchmarks.simulated import ACCURACY, Cell, Floats, deviation, simulate, variances
 
 KINDS, NOISIER_KINDS = 12, 3  # that erred most: whose arms vary alike, and whose do not
 COVERING_KINDS = 3  # of the least coverage, and of the greatest
 STUDIES = 20_000
+# With a margin, of so many standard errors of a kind: so far that most of what is false is found to be so.
+MARGIN_KINDS = tuple(Cell(seeds, 300, 1, "strong", "weak", 8) for seeds in (3, 5, 10))
+MARGIN = 4.5
 
 
 class Seen(NamedTuple):
@@ -50,6 +58,36 @@ def look(cell: Cell, studies: int) -> Seen:
         wrong += bool((holm([effect.p for effect in effects]) <= 0.05).any())
         held += float(np.mean([effect.low <= 0 <= effect.high for effect in effects]))
     return Seen(wrong / studies, held / studies)
+
+
+def look_with_margin(cell: Cell, studies: int) -> float:
+    """The share of studies with a wrong verdict: every second arm is at 0 and called helps or hurts, or at
+    the margin, above and below the baseline in turn, and called of no practical effect."""
+    rng = numpy_rng(0, "calibration", "margin", *map(str, asdict(cell).values()))
+    margin = min(MARGIN * deviation(cell, rng), 0.2)  # accuracies from 0.5 to 0.9
+    truth = np.resize([0, margin, 0, -margin], cell.arms)
+    accuracy, groups, wrong = ACCURACY + np.append(0, truth), cell.groups, 0
+    for _ in range(studies):
+        effects = effects_of(simulate(cell, accuracy, variances(cell, rng), rng), groups)
+        wrong += any(
+            one.verdict == NONE if at_margin else one.verdict in {"helps", "hurts"}
+            for one, at_margin in zip(judge_family(effects, margin), truth, strict=True)
+        )
+    return wrong / studies
+
+
+def looks_with_margin(executor: Executor, studies: int = STUDIES) -> list[dict[str, Any]]:
+    """The kinds of studies with a margin, as those of :func:`second_look`."""
+    found = executor.map(look_with_margin, MARGIN_KINDS, [studies] * len(MARGIN_KINDS))
+    return [
+        {
+            "name": str(cell),
+            "noisier": cell.noisier,
+            "second": {"family_error": round(wrong, 4)},
+            "se": {"family_error": standard_error(wrong, studies)},
+        }
+        for cell, wrong in zip(MARGIN_KINDS, found, strict=True)
+    ]
 
 
 def worst(first: Mapping[Cell, Seen]) -> list[Cell]:

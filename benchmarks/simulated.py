@@ -125,7 +125,11 @@ def simulate(cell: Cell, accuracy: Floats, seed_variances: Floats, rng: np.rando
 
 def pilot(cell: Cell, rng: np.random.Generator) -> float:
     """A difference of about three standard errors of arms that are compared one by one, at most 0.2."""
+    return min(3 * deviation(cell, rng), 0.2)
+
+
+def deviation(cell: Cell, rng: np.random.Generator) -> float:
+    """The standard error of the difference of two arms, estimated by 40 studies."""
     one, alike = replace(cell, arms=1, noisier=""), np.full(2, ACCURACY)
     runs = [simulate(one, alike, variances(one, rng), rng) for _ in range(40)]
-    found = [paired_effect(y[1], y[0], cell.groups).difference for y in runs]
-    return min(3 * float(np.std(found)), 0.2)
+    return float(np.std([paired_effect(y[1], y[0], cell.groups).difference for y in runs]))

@@ -124,7 +124,7 @@ BENCHMARKS: dict[str, tuple[Aim, ...]] = {
         ),
         simulated("family_error", "≤", 0.05, "wrong verdict in the worst null study, arms vary alike"),
         simulated("family_error_4_times_noisier", "≤", 0.05, "the same, some vary four times as much"),
-        simulated("family_error_with_margin", "≤", 0.05, "the same with a margin, half of the arms at it"),
+        simulated("family_error_with_margin", "≤", 0.05, "wrong verdict in a study with a margin"),
         Aim("summary.power_over_peers_that_cover", "≥", 1, "power over that of the best test that covers"),
     ),
 }

@@ -17,10 +17,13 @@ from benchmarks.least_width import least_width
 from benchmarks.second_look import (
     COVERING_KINDS,
     KINDS,
+    MARGIN_KINDS,
     NOISIER_KINDS,
     Seen,
     greatest,
     look,
+    look_with_margin,
+    looks_with_margin,
     second_look,
     standard_error,
 )
@@ -86,6 +89,20 @@ def test_the_second_look_counts_wrong_verdicts_and_intervals_that_hold_the_truth
     seen = look(Cell(5, 60, 1, "strong", "strong", 1), studies)
     assert stats.binomtest(round(seen.family_error * studies), studies, 0.05).pvalue > 0.001
     assert seen.coverage == pytest.approx(1 - seen.family_error), "of one arm"
+
+
+def test_studies_with_a_margin_have_wrong_verdicts_of_both_kinds() -> None:
+    cell, studies = Cell(5, 60, 1, "strong", "strong", 4), 400
+    wrong = look_with_margin(cell, studies)
+    assert wrong > 0
+    assert stats.binomtest(round(wrong * studies), studies, 0.05, alternative="greater").pvalue > 0.001
+    with ThreadPoolExecutor(1) as executor:
+        looks = looks_with_margin(executor, studies=20)
+    assert [one["name"] for one in looks] == [str(cell) for cell in MARGIN_KINDS]
+    assert greatest(looks) == {
+        "share": max(one["second"]["family_error"] for one in looks),
+        "se": max(one["se"]["family_error"] for one in looks),
+    }
 
 
 def test_extremes_are_those_of_the_second_look_where_there_was_one() -> None:
