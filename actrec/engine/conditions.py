@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from actrec.engine.placement import Allocation
 from actrec.errors import PlacementError, StudyError
@@ -20,6 +20,10 @@ class Conditions:
     Several workers draw dropout and augmentation from generators of their own and normalise over their own
     part of a batch; a stream has another order; a GPU or a compiler another arithmetic. None in rows that do
     not say.
+
+    The number of threads is not one of them: it is the order of sums, and so the last digits of a result, no
+    more than what another processor changes. A study that is continued on a machine with other cores would
+    have to be refused for it. It is recorded, and said: see :func:`threads_note`.
     """
 
     workers: int | None
@@ -61,6 +65,21 @@ def check_alike(ledger: Reader, trial_ids: Collection[str], conditions: Conditio
                 f"earlier trials of {study!r} were trained with {earlier}, now it would be {conditions}: "
                 "their results cannot be compared; use the same options, or --fresh"
             )
+
+
+def threads_note(launches: Iterable[Mapping[str, Any]], digest: str, threads: int) -> str | None:
+    """A sentence if the last launch on the data with this digest had another number of threads a worker.
+
+    Args:
+        launches: of ``study.json``; those of older versions do not say.
+    """
+    told = [launch["threads"] for launch in launches if launch["manifest"] == digest and "threads" in launch]
+    if not told or told[-1] == threads:
+        return None
+    return (
+        f"note: earlier trials had {told[-1]} thread(s) a worker, further ones have {threads}: run again, a "
+        "trial would come to the same up to rounding, not to the last bit"
+    )
 
 
 def check_modes(modes: Modes, allocation: Allocation) -> None:

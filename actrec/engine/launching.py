@@ -172,7 +172,8 @@ class Launch:
         check_alike(self.ledger, {trial.trial_id for trial in self._now.trials}, conditions, self.study.name)
         if not self._record.runs:
             self.display.say(f"Ray: {cluster}; trials: {allocation}")
-            self._record.begin(cluster.nodes[: cluster.up], str(allocation))
+            if note := self._record.begin(cluster.nodes[: cluster.up], allocation):
+                self.display.say(note)
             check_shared([self.options.out.absolute(), cache.cache_root()])
         # With the record: a page must not show this plan with another's effects.
         verdicts.write(self.options.out, self.study, self._now, self.ledger)

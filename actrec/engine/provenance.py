@@ -88,13 +88,14 @@ def _command() -> str:
     return shlex.join([Path(sys.executable).name, *sys.argv])
 
 
-def launch_record(started: str, seconds: float, digest: str, filled: Filled) -> dict[str, Any]:
-    """One launch, on the manifest of that digest, and what it decoded."""
+def launch_record(started: str, seconds: float, digest: str, filled: Filled, threads: int) -> dict[str, Any]:
+    """One launch, on the manifest of that digest: the threads of its workers, and what it decoded."""
     return {
         "started": started,
         "command": _command(),
         "seconds": seconds,
         "manifest": digest,
+        "threads": threads,
         "videos": filled.videos // max(1, filled.clip_keys),
         "clip_keys": filled.clip_keys,
         "decoded": filled.decoded,

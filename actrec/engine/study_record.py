@@ -10,6 +10,8 @@ from typing import Any
 
 from actrec.data.manifest import Manifest
 from actrec.engine import provenance
+from actrec.engine.conditions import threads_note
+from actrec.engine.placement import Allocation
 from actrec.engine.prepare import Supply
 from actrec.results.files import write_json
 from actrec.results.ledger import Ledger
@@ -33,15 +35,22 @@ class StudyRecord:
         self._started = time.monotonic()
         self._data = provenance.data_record(study, manifest)
         self._run: dict[str, Any] = {}
+        self._threads = 0  # of each worker, once trials run
 
     @property
     def runs(self) -> bool:
         """Whether anything runs in this launch: see :meth:`begin`."""
         return bool(self._run)
 
-    def begin(self, nodes: Sequence[dict[str, float]], allocation: str) -> None:
-        """From here on trials run, on a cluster of such nodes, and the launch is part of the record."""
-        self._run = provenance.run_record() | {"hardware": provenance.hardware(nodes, allocation)}
+    def begin(self, nodes: Sequence[dict[str, float]], allocation: Allocation) -> str | None:
+        """From here on trials run, on a cluster of such nodes, and the launch is part of the record.
+
+        Returns:
+            A sentence if the number of threads is not that of the launch before.
+        """
+        self._run = provenance.run_record() | {"hardware": provenance.hardware(nodes, str(allocation))}
+        self._threads = allocation.threads
+        return threads_note(self._earlier.get("launches", []), self._digest, self._threads)
 
     def write(self, now: Round, *, ended: bool = False) -> None:
         """Writes the file anew, with the study as it is ``now``.
@@ -57,7 +66,8 @@ class StudyRecord:
         if run_part:
             seconds = round(time.monotonic() - self._started, 1)
             filled = self._supply.filled
-            launch = provenance.launch_record(run_part["started"], seconds, self._digest, filled)
+            started = run_part["started"]
+            launch = provenance.launch_record(started, seconds, self._digest, filled, self._threads)
             run_part["sharing"] = {
                 "lines": self._supply.decisions,
                 "prefix_forwards": self._supply.forwards,

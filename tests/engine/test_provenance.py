@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actrec.engine.cache import Filled
+from actrec.engine.conditions import threads_note
 from actrec.engine.provenance import joined_record, launch_record
 
 
@@ -18,7 +19,7 @@ def plan_part(digest: str, *unreadable: str) -> dict[str, Any]:
 
 def launch(digest: str, decoded: int, *undecodable: str) -> dict[str, Any]:
     bad = tuple((name, name, "decode") for name in undecodable)
-    return launch_record("now", 2.0, digest, Filled(2, 20, decoded, bad))
+    return launch_record("now", 2.0, digest, Filled(2, 20, decoded, bad), threads=2)
 
 
 def test_launches_add_up() -> None:
@@ -58,3 +59,13 @@ def test_a_video_is_undecodable_once_by_the_earliest_word() -> None:
         "bad": "probe",
         "worse": "decode",
     }
+
+
+def test_another_number_of_threads_than_in_the_launch_before_is_said() -> None:
+    launches = joined_record({}, plan_part("a"), {}, launch("a", 20))["launches"]
+    note = threads_note(launches, "a", 1)
+    assert note is not None
+    assert "2 thread(s) a worker, further ones have 1" in note
+    assert threads_note(launches, "a", 2) is None
+    assert threads_note(launches, "other data", 1) is None
+    assert threads_note([{"manifest": "a"}], "a", 1) is None, "of an older version"

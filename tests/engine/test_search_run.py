@@ -117,7 +117,8 @@ def test_a_search_to_its_end_and_on(study: Study, launch: Callable[..., Any]) ->
     with pytest.raises(StudyError, match=r"search\.trials: 12 → 14"):
         launch(more)
     more = dataclasses.replace(study, search=dataclasses.replace(study.search, trials=14))
-    grown = launch(more, extend=True)
+    grown = launch(more, extend=True, max_concurrent=1)
+    assert "earlier trials had 1 thread(s) a worker, further ones have 2" in grown.text
     later = [row for row in trials(grown.out) if row["stage"] == "search"]
     assert [row for row in later if row["number"] < 12] == searched
     assert sorted(row["number"] for row in later) == list(range(14))
