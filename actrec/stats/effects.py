@@ -46,8 +46,8 @@ class EffectRow:
 
     Attributes:
         n_seeds: seeds that both arms have a value for.
-        difference, low, high: mean paired difference, level minus baseline, and its 95 % interval, which is
-            not corrected for the number of arms.
+        difference, low, high: mean paired difference, level minus baseline, and its interval, which is not
+            corrected for the number of arms. Its level is 95 %, in a race 1 − 0.05 / looks.
         p, p_adjusted: two-sided; adjusted over the arms of the study and both hypotheses that it has of each
             (:func:`~actrec.stats.verdicts.judge_family`), for each metric by itself, and for the looks of a
             race.
@@ -249,7 +249,7 @@ def _family(
                 "low_simultaneous": wide.low,
                 "high_simultaneous": wide.high,
                 "more_seeds": None if more is None else max(more, 1),
-                "needs_videos": undecided and more is None and one.se > 0,
+                "needs_videos": undecided and more is None and one.se > 0 and one.parts.n_groups > 0,
             }
         )
     return rows

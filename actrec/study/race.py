@@ -85,11 +85,12 @@ def open_arms(rows: Iterable[EffectRow], metric: str) -> dict[str, int]:
     """Arm → the further seeds that would settle its verdict on ``metric``, for those whose verdict is open.
 
     One that too few seeds have a variance for gets the next number of them. One that no number of seeds would
-    settle, because of the test videos, gets none; nor does one that failed on every seed, or has none in
+    settle, as a rule because of the test videos, gets none; nor one that failed on every seed, or has none in
     common with the baseline, since further ones would most likely fail alike.
     """
     return {
         row.arm: row.more_seeds or 1
         for row in rows
-        if row.metric == metric and row.verdict == "inconclusive" and row.n_seeds and not row.needs_videos
+        if row.metric == metric and row.verdict == "inconclusive" and row.n_seeds
+        if row.more_seeds or not row.se > 0
     }

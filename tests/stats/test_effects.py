@@ -274,6 +274,14 @@ def test_where_seeds_agree_and_videos_do_not_more_videos_are_needed() -> None:
     assert same.needs_videos
 
 
+def test_where_videos_were_not_compared_they_are_not_blamed() -> None:
+    """Two seeds that cancel out: no number of seeds tells a difference of 0 from 0."""
+    rows = [trial("baseline", seed, test_top1=0.5) for seed in (0, 1)]
+    rows += [trial("same", seed, test_top1=0.5 + 0.1 * (-1) ** seed) for seed in (0, 1)]
+    same = of(effects(rows, ARMS), "top1")["same"]
+    assert (same.verdict, same.more_seeds, same.needs_videos) == ("inconclusive", None, False)
+
+
 def test_simultaneous_intervals_are_bonferroni_s_over_the_family() -> None:
     found = of(effects(sweep(), ARMS), "top1")
     for arm, family in (("better", 3), ("placebo", 1)):

@@ -137,3 +137,8 @@ def test_an_arm_that_failed_on_every_seed_is_not_open() -> None:
     assert verdicts({REFERENCE: baseline, "some": some, "every": every}).keys() == {"some"}
     assert verdicts({REFERENCE: [0.5], "a": [0.6], "every": [None]}) == {"a": 1}
     assert verdicts({REFERENCE: every, "some": some, "every": every}) == {}, "nothing to compare with"
+
+
+def test_an_arm_that_no_number_of_seeds_would_settle_is_not_open() -> None:
+    # Differences of 0.1 and −0.1: none, whatever the seeds say.
+    assert verdicts({REFERENCE: [0.5, 0.5], "same": [0.6, 0.4]}) == {}
