@@ -14,6 +14,7 @@ from actrec.report.record import at
 from actrec.report.values import BASELINE, PLACEBO, Dimension, Effect, Report, Search
 from actrec.results.files import replacing, write_json
 from actrec.results.reader import Reader
+from actrec.stats.verdicts import ALPHA
 
 FOLDER = "exports"
 SUMMARY = f"{FOLDER}/summary.json"
@@ -29,6 +30,7 @@ _TEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "−": "-",
+    "\u202f": "\\,",
     "→": r"$\rightarrow$",
     "\n": " ",
 }
@@ -54,9 +56,12 @@ def write_exports(report: Report, folder: Path) -> None:
     """
     target = folder / FOLDER
     write_json(folder / SUMMARY, summary(report))
-    _text(target / "verdicts.md", markdown(report.effects, report.metric))
-    _text(target / "verdicts.tex", latex(report.effects, report.metric))
-    _csv(target / "verdicts.csv", pa.Table.from_pylist([_plain(effect) for effect in report.effects]))
+    _text(target / "verdicts.md", markdown(report.effects, report.metric, report.looks))
+    _text(target / "verdicts.tex", latex(report.effects, report.metric, report.looks))
+    _csv(
+        target / "verdicts.csv",
+        pa.Table.from_pylist([_plain(effect, report.looks) for effect in report.effects]),
+    )
     if report.search is not None:
         _csv(target / "search.csv", pa.Table.from_pylist(searched(report.search)))
     results = Reader(folder)
@@ -74,17 +79,19 @@ def written(folder: Path) -> list[str]:
     ]
 
 
-def latex(effects: Sequence[Effect], metric: str) -> str:
+def latex(effects: Sequence[Effect], metric: str, looks: int = 1) -> str:
     """The verdicts as a LaTeX table; it takes ``\\usepackage{booktabs}``.
 
-    Bold is what helps or hurts, whatever is largest.
+    After ± is half the interval, whose level is 1 − 0.05 / looks. Bold is what helps or hurts, whatever is
+    largest.
     """
     unit = words.unit(metric)
     lines = [
         "% needs \\usepackage{booktabs}",
         "\\begin{tabular}{llrrrl}",
         "\\toprule",
-        f"Factor & Level & $\\Delta$ {tex(words.metric_name(metric))} ({unit.name}) & $p$ adj. & Seeds "
+        f"Factor & Level & $\\Delta$ {tex(words.metric_name(metric))} ({unit.name}, $\\pm$ "
+        f"{tex(words.level(looks))} interval) & $p$ adj. & Seeds "
         "& Verdict \\\\",
         "\\midrule",
     ]
@@ -99,11 +106,12 @@ def latex(effects: Sequence[Effect], metric: str) -> str:
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
-def markdown(effects: Sequence[Effect], metric: str) -> str:
-    """The verdicts as a Markdown table; bold is what helps or hurts."""
+def markdown(effects: Sequence[Effect], metric: str, looks: int = 1) -> str:
+    """The verdicts as a Markdown table, with what :func:`latex` has; bold is what helps or hurts."""
     unit = words.unit(metric)
     lines = [
-        f"| Factor | Level | Δ {words.metric_name(metric)} ({unit.name}) | p adj. | Seeds | Verdict |",
+        f"| Factor | Level | Δ {words.metric_name(metric)} ({unit.name}, ± {words.level(looks)} interval) "
+        "| p adj. | Seeds | Verdict |",
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]
     for effect in effects:
@@ -167,9 +175,14 @@ def _text_if_mixed(dimension: Dimension, value: object) -> object:
     return str(value) if dimension.choices and value is not None else value
 
 
-def _plain(effect: Effect) -> dict[str, object]:
+def _plain(effect: Effect, looks: int) -> dict[str, object]:
+    """``confidence`` is the level of the interval from low to high."""
     names = ("factor", "level", "baseline", "metric", "difference", "low", "high", "p_adjusted", "n_seeds")
-    return {"arm": effect.arm} | {name: getattr(effect, name) for name in (*names, "verdict")}
+    return (
+        {"arm": effect.arm}
+        | {name: getattr(effect, name) for name in (*names, "verdict")}
+        | {"confidence": 1 - ALPHA / looks}
+    )
 
 
 def _number(effect: Effect, plus_minus: str) -> str:

@@ -17,7 +17,7 @@ from actrec.report.values import (
     Report,
     Search,
 )
-from actrec.stats.verdicts import IDLE, NONE
+from actrec.stats.verdicts import ALPHA, IDLE, NONE
 
 MINUS, DASH = "−", "–"
 
@@ -102,6 +102,11 @@ def moment(text: str) -> str:
     except ValueError:
         return text
     return f"{found.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if found.tzinfo else text
+
+
+def level(looks: int) -> str:
+    """The level of intervals, such as ``95 %``: 1 − 0.05 / looks."""
+    return percent(1 - ALPHA / looks, 0 if looks == 1 else 1)
 
 
 def p_value(p: float | None) -> str:

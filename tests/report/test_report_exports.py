@@ -57,6 +57,13 @@ def test_latex_is_a_booktabs_table_and_escapes() -> None:
     )
 
 
+def test_an_interval_is_of_the_level_that_is_written() -> None:
+    # 1 − 0.05 / 3 = 98.33 %
+    for looks, level in ((1, "95"), (3, "98.3")):
+        assert f"$\\pm$ {level}\\,\\% interval" in latex([effect()], "top1", looks)
+        assert f"(points, ± {level}\u202f% interval)" in markdown([effect()], "top1", looks)
+
+
 def test_every_sign_of_tex_is_text() -> None:
     assert tex("_ & % $ # { } ~ ^ \\") == (
         r"\_ \& \% \$ \# \{ \} \textasciitilde{} \textasciicircum{} \textbackslash{}"

@@ -14,6 +14,7 @@ from actrec import cli_report
 from actrec.errors import LedgerError
 from actrec.report.page import build_report
 from actrec.report.sections.trials import reproduce
+from actrec.report.sections.verdicts import SEEDS_ALONE
 from actrec.report.tables import load
 from actrec.results.ledger import Ledger
 from actrec.results.schema import table
@@ -228,6 +229,30 @@ def test_an_arm_that_validation_likes_too_much_is_flagged(tmp_path: Path) -> Non
     tiny.write_study(tmp_path, plan=[entry], manifest={"counts": {"val": 100, "test": 100}})
     text = Page(build_report(tmp_path)).words
     assert "Optimism: a=x, selected on validation, scores 20.0 points higher there than on test." in text
+
+
+def test_the_intervals_of_a_race_are_called_what_they_are(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    tiny.write_study(folder, looks=3)
+    text = Page(build_report(folder)).words
+    assert "98.3 % interval" in text.replace("\u202f", " ")
+    assert "95 % interval" not in text.replace("\u202f", " ")
+    assert "Arms are judged at up to 3 numbers of seeds, so p is multiplied by 3" in text
+    table = (folder / "exports" / "verdicts.csv").read_text(encoding="utf-8")
+    assert '"confidence"' in table.splitlines()[0]
+    assert f"{1 - 0.05 / 3:.6f}" in table
+
+
+def test_without_predictions_the_page_says_that_intervals_are_for_new_seeds(tmp_path: Path) -> None:
+    folder = tiny.write_tiny(tmp_path)
+    tiny.write_effects(folder, tiny.effect_row(n_videos=0, n_groups=0))
+    text = Page(build_report(folder)).words
+    assert SEEDS_ALONE in text
+    assert ESTIMAND not in text
+    tiny.write_effects(folder, tiny.effect_row(n_videos=4, n_groups=4))
+    text = Page(build_report(folder)).words
+    assert SEEDS_ALONE not in text
+    assert ESTIMAND in text
 
 
 def test_what_would_settle_a_verdict_is_beside_it(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from actrec.report.words import Unit
 def effects(found: Sequence[Effect], unit: Unit) -> go.Figure:
     """A dot and an interval for each effect, the first on top; the zero line is the baseline.
 
-    The 95 % interval is thick; the thin line, where there is one, holds for all arms together. Dashed lines
-    stand at the margin within which a difference does not matter. An effect far outside the others' range is
+    An arm's own interval is thick; the thin line, where there is one, holds for all arms together. Dashed
+    lines stand at the margin within which a difference does not matter. An effect far outside the others' range is
     an arrow at the edge, with its value. An effect without an interval (one seed, or an arm that took no
     effect) is a dot alone.
 
@@ -88,7 +88,7 @@ def effects(found: Sequence[Effect], unit: Unit) -> go.Figure:
 
 
 def _spans(effect: Effect) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The ends of the widest interval and of the 95 % interval; the difference where there is none."""
+    """The ends of the widest interval and of the arm's own; the difference where there is none."""
     middle = effect.difference or 0.0
     low = middle if effect.low is None else effect.low
     high = middle if effect.high is None else effect.high

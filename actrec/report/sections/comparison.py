@@ -97,10 +97,10 @@ def _arms(found: Comparison) -> Html:
         Column("Arm"),
         *(
             column
-            for title in ("this", "other")
+            for title, report in (("this", found.ours), ("other", found.theirs))
             for column in (
                 Column(f"Δ {unit.name}, {title}", number=True),
-                Column("95 % interval", number=True),
+                Column(f"{words.level(report.looks)} interval", number=True),
                 Column(f"Verdict, {title}"),
             )
         ),

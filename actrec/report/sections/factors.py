@@ -20,7 +20,8 @@ def factors(report: Report) -> Html | None:
             "main-effects",
             main_effects(report.contrasts, unit, higher=higher),
             "Main effects on the test split with their intervals.",
-            "Main effects with their 95 % intervals: the mean over all combinations of the other factors.",
+            f"Main effects with their {words.level(report.looks)} intervals: the mean over all combinations of "
+            "the other factors.",
         )
     ]
     if any(contrast.kind == "interaction" for contrast in report.contrasts):
@@ -54,7 +55,7 @@ def _table(report: Report, unit: words.Unit) -> Html:
         Column("Effect"),
         Column("Kind"),
         Column(f"Δ {unit.name}", number=True),
-        Column("95 % interval", number=True),
+        Column(f"{words.level(report.looks)} interval", number=True),
         Column("p adj.", number=True),
         Column("Confounded with"),
     ]

@@ -67,6 +67,10 @@ def videos(report: Report) -> str | None:
     return f"{report.data.videos:,} · {broken}" if report.data.counts else broken
 
 
+SEEDS_ALONE = (
+    "Intervals and p are for new training seeds alone, on these very test videos: predictions are missing, "
+    "so videos cannot be compared one by one."
+)
 FORMATS = {".csv": "CSV", ".md": "Markdown", ".tex": "LaTeX"}
 
 
@@ -97,7 +101,7 @@ def answer(report: Report, exports: Sequence[str] = ()) -> Html:
         note(_reference(report.search)) if report.search else None,
         el(
             "div",
-            el("div", _table(report.effects, report.metric), _exported(exports), _notes(report)),
+            el("div", _table(report, report.effects, report.metric), _exported(exports), _notes(report)),
             drawn,
             class_="split",
         ),
@@ -105,7 +109,7 @@ def answer(report: Report, exports: Sequence[str] = ()) -> Html:
             el(
                 "details",
                 el("summary", f"The same for {words.metric_name(metric)}"),
-                _table([effect for effect in report.further if effect.metric == metric], metric),
+                _table(report, [effect for effect in report.further if effect.metric == metric], metric),
             )
             for metric in further
         ],
@@ -146,7 +150,9 @@ def _caption(report: Report, shown: Sequence[Effect]) -> list[Child]:
     far = any(trace.text for trace in effect_plot(shown, unit).data)
     return [
         "Mean paired differences from the baseline (dotted line)",
-        ", with their 95 % intervals. " if any(effect.low is not None for effect in shown) else ". ",
+        f", with their {words.level(report.looks)} intervals. "
+        if any(effect.low is not None for effect in shown)
+        else ". ",
         "The thin line holds for all arms together. "
         if any(effect.low_simultaneous is not None for effect in shown)
         else None,
@@ -168,7 +174,9 @@ def _notes(report: Report) -> list[Html | None]:
     idle = any(effect.verdict == IDLE for effect in report.effects)
     judged = any(effect.p is not None for effect in report.effects)
     return [
-        note(ESTIMAND) if any(effect.n_videos for effect in report.effects) else None,
+        note(ESTIMAND if any(effect.n_videos for effect in report.effects) else SEEDS_ALONE)
+        if judged
+        else None,
         note(
             "Every arm is trained with the same seeds as the baseline and compared with it seed by seed. ",
             "Early stopping selects a trial's epoch on the validation split. " if stopped else None,
@@ -178,6 +186,10 @@ def _notes(report: Report) -> list[Html | None]:
             "An interval may exclude 0 while the verdict is inconclusive: each interval stands for one "
             "comparison, while p and the verdict are corrected for all of them (Holm). "
             if judged
+            else None,
+            f"Arms are judged at up to {report.looks} numbers of seeds, so p is multiplied by {report.looks} "
+            f"and intervals have a level of {words.level(report.looks)} in place of 95\u202f%. "
+            if judged and report.looks > 1
             else None,
             "The placebo is judged by its own p. " if judged and report.effect(PLACEBO) else None,
             "“+4 seeds”: that many more would settle it, if everything is as it seems now. "
@@ -196,13 +208,13 @@ def _notes(report: Report) -> list[Html | None]:
     ]
 
 
-def _table(effects: Sequence[Effect], metric: str) -> Html:
+def _table(report: Report, effects: Sequence[Effect], metric: str) -> Html:
     unit = words.unit(metric)
     columns = [
         Column("Factor"),
         Column("Level"),
         Column(f"Δ {unit.name}", number=True),
-        Column("95 % interval", number=True),
+        Column(f"{words.level(report.looks)} interval", number=True),
         Column("p adj.", number=True),
         Column("Seeds", number=True),
         Column("Verdict"),

@@ -64,6 +64,12 @@ class Report:
         return sorted({trial.seed for trial in self.trials if trial.is_compared})
 
     @property
+    def looks(self) -> int:
+        """At how many numbers of seeds arms are judged: p is multiplied by it, intervals have that level."""
+        looks = self.study.get("looks")
+        return looks if isinstance(looks, int) and looks > 0 else 1
+
+    @property
     def planned(self) -> int:
         """The number of planned trials."""
         return sum(trial.planned for trial in self.trials)
