@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -63,13 +64,17 @@ def probe(path: str | Path) -> Probe:
         raise DecodeError(path, error.strerror or str(error)) from None
 
 
+# PyAV 19 takes any tag; before, one that is not UTF-8 is an error unless it is told otherwise.
+_ANY_TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
 def open_video(source: Source) -> av.container.InputContainer:
     """Opens a file for reading as all of this package's PyAV readers do.
 
     FFmpeg knows playlists by content under any name: they may open nothing but files. A tag that is not
     UTF-8 does not cost a video: HMDB51's AVI files have some.
     """
-    return av.open(source, "r", options={"protocol_whitelist": "file"}, metadata_errors="ignore")
+    return av.open(source, "r", options={"protocol_whitelist": "file"}, **_ANY_TAGS)
 
 
 def _decode_all(path: Path) -> Probe:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from actrec.data import decode as module
 from actrec.data.decode import BACKENDS, available, decode, resize, resolve
-from actrec.data.probe import Source
+from actrec.data.probe import Source, open_video
 from actrec.errors import DecodeError, SpecError
 from actrec.seeding import numpy_rng
 
@@ -78,7 +78,7 @@ def decoder(request: pytest.FixtureRequest) -> str:
 
 def whole(path: Path) -> Frames:
     """Every frame, by PyAV, in the order in which it decodes them."""
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_video(str(path)) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 

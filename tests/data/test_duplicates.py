@@ -17,6 +17,7 @@ from actrec.data import duplicates, synthetic
 from actrec.data.checks import strings
 from actrec.data.duplicates import FRAMES, NEAR, find, hash_video, near_pairs, noted
 from actrec.data.manifest import Manifest
+from actrec.data.probe import open_video
 from actrec.errors import DecodeError
 from actrec.seeding import numpy_rng
 
@@ -25,7 +26,7 @@ Video = Callable[..., Path]
 
 
 def read(path: Path) -> Pictures:
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_video(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
