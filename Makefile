@@ -39,7 +39,7 @@ ablate: $(READY) ## train the regularisation study and write its report
 test: $(READY) ## run all tests but the slow fault tests
 	@$(BIN)/python -m pytest -m "not faults" $(ARGS)
 
-test-faults: $(READY) ## run the tests that kill workers and wait, about 15 minutes
+test-faults: $(READY) ## run the tests that kill workers and wait, about 20 minutes
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict and the import contracts

@@ -4,7 +4,7 @@
 
 Videos of 320×240 in MPEG-4, made here; clips of 16×112×112, uint8. All figures are clips a second.
 
-- ``fill``: decoding into the clip cache by the engine, over warm workers of Ray Data; ``processes``: as many
+- ``fill``: decoding into the clip cache by the engine, in plain tasks of Ray; ``processes``: as many
   plain processes as cores that decode the same videos and keep nothing. By turns, in 3 rounds:
   ``fill_of_processes`` is the median ratio of a round, ``fills_of_processes`` has all.
 - ``first_epoch`` and ``later_epochs``: shuffled batches of 32 from the cache to one worker, in memory.
