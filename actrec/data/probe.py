@@ -74,7 +74,9 @@ def open_video(source: Source) -> av.container.InputContainer:
     FFmpeg knows playlists by content under any name: they may open nothing but files. A tag that is not
     UTF-8 does not cost a video: HMDB51's AVI files have some.
     """
-    return av.open(source, "r", options={"protocol_whitelist": "file"}, **_ANY_TAGS)
+    opened: av.container.InputContainer
+    opened = av.open(source, "r", options={"protocol_whitelist": "file"}, **_ANY_TAGS)
+    return opened
 
 
 def _decode_all(path: Path) -> Probe:
