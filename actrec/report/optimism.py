@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from actrec.report import trials
 from actrec.report.outcomes import hits
+from actrec.report.record import at
 from actrec.report.values import PLACEBO, Arm, Report
 from actrec.report.videos import Seen
 
@@ -26,20 +27,26 @@ def gap(arm: Arm) -> float | None:
 
 
 def large_gap(report: Report) -> float | None:
-    """The gap of the selected arm where chance does not explain it, else None.
+    """The gap of the selected arm where chance does not explain it, else None."""
+    best = selected(report)
+    found, most = gap(best) if best else None, explained(report)
+    return found if found is not None and most is not None and found > most else None
+
+
+def explained(report: Report) -> float | None:
+    """How large a gap of the selected arm chance explains; None where that cannot be told.
 
     The arm was selected on validation and is reported on test, so some gap is expected. It is large above two
     standard errors of the difference of two binomial shares, on so many validation and test videos. Seeds
-    share the videos, so they do not narrow it.
+    share the videos, so they do not narrow it. In a cross-validation the manifest's validation split is of no
+    use: each fold cuts its own.
     """
     best = selected(report)
-    found = gap(best) if best else None
     n_val = sum(report.data.counts.get("val", {}).values())
-    if best is None or found is None or not n_val or not report.n_test:
+    if best is None or not n_val or not report.n_test or at(report.study, "study.base.data.cv", str, ""):
         return None
     val, test = best.mean("val_top1") or 0.0, best.mean("test_top1") or 0.0
-    error = math.sqrt(val * (1 - val) / n_val + test * (1 - test) / report.n_test)
-    return found if found > 2 * error else None
+    return 2 * math.sqrt(val * (1 - val) / n_val + test * (1 - test) / report.n_test)
 
 
 def seen_groups(arm: Arm, predictions: pa.Table, trained: frozenset[str]) -> Seen | None:

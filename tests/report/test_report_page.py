@@ -231,6 +231,27 @@ def test_an_arm_that_validation_likes_too_much_is_flagged(tmp_path: Path) -> Non
     assert "Optimism: a=x, selected on validation, scores 20.0 points higher there than on test." in text
 
 
+@pytest.mark.parametrize(
+    ("counts", "cv"), [({"test": 100}, ""), ({"val": 100, "test": 100}, "5"), ({"train": 200}, "5")]
+)
+def test_where_chance_cannot_be_told_the_page_does_not_speak_of_it(
+    tmp_path: Path, counts: dict[str, int], cv: str
+) -> None:
+    """Without validation videos, or where the manifest's are not those that folds selected on."""
+    ledger = Ledger(tmp_path)
+    ledger.claim()
+    entry = {"trial_id": "x0", "arm": "a=x", "factor": "a", "level": "x", "seed": 0}
+    row = entry | {"status": "ok", "val_top1": 0.9, "test_top1": 0.7, "n_test": 100}
+    epochs = [{"epoch": 0, "split": "test", "metric": "top1", "value": 0.7}]
+    ledger.append(row, epochs, [])
+    study = {"metric": "top1", "base": {"data": {"cv": cv}}}
+    tiny.write_study(tmp_path, plan=[entry], manifest={"counts": counts}, study=study)
+    text = Page(build_report(tmp_path)).words
+    assert "a=x, selected on validation, scores +20.0 points there against the test split. " in text
+    assert "chance explains" not in text
+    assert "Optimism: " not in text
+
+
 def test_the_intervals_of_a_race_are_called_what_they_are(tmp_path: Path) -> None:
     folder = tiny.write_tiny(tmp_path)
     tiny.write_study(folder, looks=3)

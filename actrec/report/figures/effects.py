@@ -16,9 +16,9 @@ def effects(found: Sequence[Effect], unit: Unit) -> go.Figure:
     """A dot and an interval for each effect, the first on top; the zero line is the baseline.
 
     An arm's own interval is thick; the thin line, where there is one, holds for all arms together. Dashed
-    lines stand at the margin within which a difference does not matter. An effect far outside the others' range is
-    an arrow at the edge, with its value. An effect without an interval (one seed, or an arm that took no
-    effect) is a dot alone.
+    lines stand at the margin within which a difference does not matter. An effect far outside the others'
+    range is an arrow at the edge, with its value. An effect without an interval (one seed, or an arm that
+    took no effect) is a dot alone.
 
     Args:
         found: effects on one metric.

@@ -9,7 +9,7 @@ from actrec.report import words
 from actrec.report.figures.fit import fit as fit_plot
 from actrec.report.figures.seeds import seeds
 from actrec.report.markup import Child, Html, el
-from actrec.report.optimism import gap, large_gap, selected
+from actrec.report.optimism import explained, gap, large_gap, selected
 from actrec.report.record import at
 from actrec.report.sections.parts import Cell, Column, note, plot, section, shown_only, table
 from actrec.report.values import Arm, Report
@@ -150,9 +150,11 @@ def _optimism(report: Report) -> str:
     if best is None or found is None:
         return "No arm has been selected yet. "
     moved = words.unit("top1").signed(found)
-    told = "more than chance explains" if large_gap(report) else "within what chance explains"
+    told = ""
+    if explained(report) is not None:
+        told = ": more than chance explains" if large_gap(report) else ": within what chance explains"
     return (
-        f"{best.name}, selected on validation, scores {moved} points there against the test split: {told}. "
+        f"{best.name}, selected on validation, scores {moved} points there against the test split{told}. "
         "The gap is optimism: of many arms the one that validation likes best is partly the luckiest. "
     )
 

@@ -20,8 +20,8 @@ def factors(report: Report) -> Html | None:
             "main-effects",
             main_effects(report.contrasts, unit, higher=higher),
             "Main effects on the test split with their intervals.",
-            f"Main effects with their {words.level(report.looks)} intervals: the mean over all combinations of "
-            "the other factors.",
+            f"Main effects with their {words.level(report.looks)} intervals: the mean over all combinations "
+            "of the other factors.",
         )
     ]
     if any(contrast.kind == "interaction" for contrast in report.contrasts):
