@@ -34,6 +34,8 @@ def write(folder: Path, study: Study, now: Round, ledger: Reader) -> list[dict[s
     if study.design in FACTORIAL and outcomes is not None:
         found = contrast_rows(crossed(study.factors, now.arms), outcomes, looks=now.looks)
         parquet.replace(folder / "contrasts.parquet", table("contrasts", found))
+    else:
+        (folder / "contrasts.parquet").unlink(missing_ok=True)  # of the study as it was before
     return rows
 
 

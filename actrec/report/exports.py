@@ -68,8 +68,8 @@ def write_exports(report: Report, folder: Path) -> None:
     for name in ("trials", "epochs"):
         _csv(target / f"{name}.csv", results.read(name))
     for name in ("effects", "contrasts"):
-        if (folder / f"{name}.parquet").exists():
-            _csv(target / f"{name}.csv", pq.read_table(folder / f"{name}.parquet"))
+        path = folder / f"{name}.parquet"
+        _csv(target / f"{name}.csv", pq.read_table(path) if path.exists() else pa.table({}))
 
 
 def written(folder: Path) -> list[str]:

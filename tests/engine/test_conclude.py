@@ -87,6 +87,19 @@ def test_a_study_that_was_judged_and_extended_counts_both_looks(
     assert "Extended after results were seen: arms were judged at 2, 3 seeds." in page
 
 
+def test_contrasts_that_the_study_no_longer_gives_are_removed(
+    small_study: Callable[..., Study], launch: Callable[..., str], tmp_path: Path
+) -> None:
+    study = small_study(*FACTORS)
+    finish(study, tmp_path / "out")
+    for path in (tmp_path / "out" / "contrasts.parquet", tmp_path / "out" / "exports" / "contrasts.csv"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    launch(study)
+    build_report(tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("contrasts.*"))
+
+
 @pytest.mark.skipif(importlib.util.find_spec("torchcodec") is not None, reason="torchcodec works here")
 def test_what_is_done_is_concluded_where_its_videos_cannot_be_read(
     small_study: Callable[..., Study], launch: Callable[..., str], tmp_path: Path
