@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actrec.data import shards
+from actrec.data import clipset
 from actrec.data.sets import (
     BUDGET,
     CachedSet,
@@ -25,6 +25,7 @@ from actrec.data.sets import (
     size_text,
 )
 from actrec.data.storage import cache_root
+from actrec.training import featureset
 
 LIST = f"""\
 Lists the sets of the cache, the one that was used longest ago first: decoded clips, and the features that
@@ -44,8 +45,8 @@ examples:
 """
 
 CHECK = """\
-Reads every byte of every set and compares checksums. A shard that is damaged is made again when a study next
-uses its set; nothing needs to be deleted.
+Reads every byte of every set and compares checksums. What is damaged, or gone from a complete set of clips,
+is made again when a study next uses the set; nothing needs to be deleted.
 
 exit status:
   0  all is whole
@@ -99,16 +100,20 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Verify every byte."""
-    wrong = 0
+    status = 0
     for found in cached_sets(cache_root()):
+        kind = clipset if found.folder.parent.name == "clips" else featureset
+        note = _note(found.folder)
+        state = "whole"
         with filling(found.folder):
-            written = shards.numbers(found.folder)
-            damaged = shards.damaged(found.folder, written)
-        names = ", ".join(shards.array_path(found.folder, number).name for number in damaged)
-        state = f"DAMAGED: {names}" if names else "whole"
-        print(f"{found.name}: {len(written)} shards, {size_text(found.size)}: {state}")
-        wrong += len(damaged)
-    return 1 if wrong else 0
+            if "crc32" not in note and note.get("format", kind.FORMAT) != kind.FORMAT:
+                state = "of an earlier version, not used any more"
+            elif names := ", ".join(kind.damaged(found.folder)):
+                state, status = f"DAMAGED: {names}", 1
+            elif not kind.is_complete(found.folder):
+                state = "not complete: its study was interrupted, or goes on"
+        print(f"{found.name}: {size_text(found.size)}: {state}")
+    return status
 
 
 def run_prune(arguments: argparse.Namespace) -> int:

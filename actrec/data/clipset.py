@@ -5,8 +5,11 @@
     <folder>/meta.json            what this is, written first
     <folder>/shard-00000.npy      uint8 (n, T, H, W, 3)
     <folder>/shard-00000.json     of each of its videos, how many clips it has and why it has none; a checksum
+    <folder>/index.json           a checksum of the index: Parquet's own leave out its headers and footer
     <folder>/index.parquet        one row a video; its presence means the set is complete
 
+Every byte is under a checksum; those of the pixels are compared by who fills or checks a set, all others by
+who opens it.
 A fill that was interrupted, or another that runs at the same time, costs nothing but work: what is decoded
 twice is the same. Pixels never go through Parquet or the object store: a memory map gathers random clips two
 hundred times faster.
@@ -15,7 +18,7 @@ hundred times faster.
 from __future__ import annotations
 
 import dataclasses
-import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actrec.data import shards
+from actrec.data.sealed import seal, unseal
 from actrec.data.shard_array import ShardArray
 from actrec.data.shards import Int64
 from actrec.data.storage import discard_stale
@@ -36,8 +40,8 @@ from actrec.errors import DataError, DecodeError
 from actrec.files import ASIDE, reason
 from actrec.spec import ClipSpec
 
-FORMAT = 2
-_INDEX, _META = "index.parquet", "meta.json"
+FORMAT = 3
+_INDEX, _INDEX_CHECK, _META = "index.parquet", "index.json", "meta.json"
 _COLUMNS: dict[str, pa.DataType] = {
     "video_id": pa.string(),
     "label": pa.int64(),
@@ -122,7 +126,7 @@ def begin(folder: Path, clip: ClipSpec, about: dict[str, Any]) -> None:
     with shards.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         discard_stale(folder, f"{ASIDE}*")
-        shards.put(folder / _META, json.dumps(meta, indent=1).encode())
+        shards.put(folder / _META, seal(meta))
 
 
 def finish(folder: Path, parts: Sequence[Sequence[Video]]) -> None:
@@ -146,13 +150,48 @@ def finish(folder: Path, parts: Sequence[Sequence[Video]]) -> None:
     ]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(index, schema=_SCHEMA), sink)
+    content = sink.getvalue().to_pybytes()
     with shards.writing(folder):
-        shards.put(folder / _INDEX, sink.getvalue().to_pybytes())
+        shards.put(folder / _INDEX_CHECK, seal({_INDEX: zlib.crc32(content)}))
+        shards.put(folder / _INDEX, content)
 
 
 def is_complete(folder: Path) -> bool:
     """Whether a set was wholly decoded. Whether it still is whole, :meth:`ClipSet.open` tells."""
     return (folder / _INDEX).exists()
+
+
+def damaged(folder: Path) -> list[str]:
+    """Which files of a set are not what was written, by name: of a complete one, those that are missing too.
+    Reads every byte."""
+    found = []
+    wanted = shards.numbers(folder)
+    try:
+        _read(folder / _META)
+    except (OSError, ValueError):
+        found.append(_META)
+    if is_complete(folder):
+        try:
+            wanted = list(range(1 + max(_read_index(folder)["shard"])))
+        except (OSError, ValueError, pa.ArrowException):
+            found.append(_INDEX)
+    return found + [shards.array_path(folder, number).name for number in shards.damaged(folder, wanted)]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return unseal(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {reason(error)}") from error
+
+
+def _read_index(folder: Path) -> dict[str, list[Any]]:
+    """The columns of the index."""
+    content = (folder / _INDEX).read_bytes()
+    if _read(folder / _INDEX_CHECK).get(_INDEX) != zlib.crc32(content):
+        raise ValueError(f"{_INDEX}: is not what was written: its checksum is another")
+    columns: dict[str, list[Any]] = pq.read_table(pa.BufferReader(content)).to_pydict()
+    return columns
 
 
 @dataclass(frozen=True)
@@ -188,16 +227,14 @@ class ClipSet:
         Raises:
             DataError: if it is not complete, damaged, or not of a format this version reads; says which
                 folder to delete.
+            EngineError: as :meth:`ShardArray.open`.
         """
         try:
-            meta = json.loads((folder / _META).read_text())
+            meta = _read(folder / _META)
             if meta["format"] != FORMAT:
                 raise ValueError(f"{_META}: has format {meta['format']}, not {FORMAT}")
             clip = ClipSpec(**meta["clip"])
-            table = pq.read_table(folder / _INDEX)
-            if table.schema != _SCHEMA:
-                raise ValueError(f"{_INDEX}: has columns {table.schema.names}, not {_SCHEMA.names}")
-            index = table.to_pydict()
+            index = _read_index(folder)
             stored = np.bincount(index["shard"], index["clips"]).astype(int).tolist()
             opened = ShardArray.open(folder, len(stored))
             if opened.dtype != np.uint8 or opened.row_shape != _shape(clip):

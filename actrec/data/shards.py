@@ -3,7 +3,7 @@
 ::
 
     <folder>/shard-00000.npy      (n, *row_shape) of any dtype
-    <folder>/shard-00000.json     {"entries": [...], "crc32": of the array's bytes}
+    <folder>/shard-00000.json     {"entries": [...], "array": CRC-32 of it, "crc32": of this note}
 
 What the entries say is the writer's affair; decoded clips have one a video, and as many rows as those have
 clips. Both files are written aside and renamed, the array first: a shard is there once its JSON is. Two
@@ -15,7 +15,6 @@ with :func:`syncing`. What a power cut takes before that fails its checksum and 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import threading
 import zlib
@@ -29,6 +28,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from actrec.data.sealed import seal, unseal
 from actrec.errors import DataError, EngineError
 from actrec.files import reason, replacing, sync
 
@@ -56,11 +56,11 @@ def write(folder: Path, number: int, array: Array, entries: Sequence[Mapping[str
         DataError: if it cannot be written (a full disk, a read-only folder); there is no half shard then.
     """
     array = np.ascontiguousarray(array)
-    note = {"entries": list(entries), "crc32": _crc32(array)}
+    note = {"entries": list(entries), "array": _crc32(array)}
     with writing(folder):
         with replacing(array_path(folder, number), durable=False) as aside, aside.open("wb") as file:
             _save(file, array)
-        put(entries_path(folder, number), json.dumps(note).encode(), durable=False)
+        put(entries_path(folder, number), seal(note), durable=False)
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def is_sound(folder: Path, number: int, rows: int, dtype: npt.DTypeLike, row_sha
 def is_whole(folder: Path, number: int) -> bool:
     """Whether a shard's bytes are those that were written: reads all of them."""
     try:
-        return bool(_note(folder, number)["crc32"] == _crc32(load(folder, number)))
+        return bool(_note(folder, number)["array"] == _crc32(load(folder, number)))
     except ValueError:
         return False
 
@@ -231,7 +231,8 @@ def _save(file: BinaryIO, array: Array) -> None:
 
 
 def _crc32(array: Array) -> int:
-    return zlib.crc32(_bytes(array))
+    """Of the bytes, and of what the header says of them."""
+    return zlib.crc32(_bytes(array), zlib.crc32(f"{array.dtype.str} {array.shape}".encode()))
 
 
 def _bytes(array: Array) -> memoryview:
@@ -241,12 +242,9 @@ def _bytes(array: Array) -> memoryview:
 def _note(folder: Path, number: int) -> dict[str, Any]:
     path = entries_path(folder, number)
     try:
-        note = json.loads(path.read_text())
-        if not isinstance(note["entries"], list) or not isinstance(note["crc32"], int):
-            raise TypeError("is not what a shard's JSON is")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return unseal(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
-    return dict(note)
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError | EngineError:

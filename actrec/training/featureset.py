@@ -4,12 +4,11 @@
 
     <folder>/meta.json            what this is, written first
     <folder>/shard-00000.npy      float32 (n, …); see actrec.data.shards
-    <folder>/shard-00000.json     {"entries": [{"pixels": …}, …]}, the fingerprint's sum of each clip's pixels
+    <folder>/shard-00000.json     its entries: {"pixels": …}, the fingerprint's sum of each clip's pixels
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -20,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from actrec.data import shards
+from actrec.data.sealed import seal, unseal
 from actrec.data.shard_array import ShardArray
 from actrec.data.shards import Int64
 from actrec.data.storage import discard_stale
 from actrec.errors import DataError
 from actrec.files import ASIDE, reason
 
-FORMAT = 1
+FORMAT = 2
 _META = "meta.json"
 _SHARD_BYTES = 64 * 2**20
 _SHARD_ROWS = 32
@@ -55,7 +55,7 @@ def begin(folder: Path, *, stages: int, count: int, about: dict[str, Any]) -> No
     with shards.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         discard_stale(folder, f"{ASIDE}*")
-        content, path = json.dumps(meta, indent=1).encode(), folder / _META
+        content, path = seal(meta), folder / _META
         if not path.exists() or path.read_bytes() != content:
             shards.forget(folder, shards.numbers(folder))
             shards.put(path, content)
@@ -68,6 +68,25 @@ def write(folder: Path, number: int, features: Float32, sums: Int64) -> None:
         DataError: if it cannot be written.
     """
     shards.write(folder, number, features, [{"pixels": value} for value in sums.tolist()])
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a set has all its shards. Whether they are whole, :func:`damaged` tells."""
+    try:
+        return bool(unseal((folder / _META).read_bytes())["shards"] == len(shards.numbers(folder)))
+    except (OSError, ValueError):
+        return False
+
+
+def damaged(folder: Path) -> list[str]:
+    """Which files of a set are not what was written, by name; reads every byte."""
+    found = []
+    try:
+        unseal((folder / _META).read_bytes())
+    except (OSError, ValueError):
+        found.append(_META)
+    wrong = shards.damaged(folder, shards.numbers(folder))
+    return found + [shards.array_path(folder, number).name for number in wrong]
 
 
 @dataclass(frozen=True)
@@ -94,7 +113,7 @@ class FeatureSet:
             DataError: if one is missing or cut short, or the format is another; says which folder to delete.
         """
         try:
-            meta = json.loads((folder / _META).read_text())
+            meta = unseal((folder / _META).read_bytes())
             if meta["format"] != FORMAT:
                 raise ValueError(f"{_META}: has format {meta['format']}, not {FORMAT}")
             count = meta["shards"]

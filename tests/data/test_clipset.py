@@ -137,6 +137,12 @@ def test_a_decoder_that_this_node_lacks_ends_the_fill(
         decode_video(videos[0], clip)
 
 
+def relabel(path: Path) -> None:
+    table = pq.read_table(path)
+    labels = pa.array([1 - label for label in table.to_pydict()["label"]])
+    pq.write_table(table.set_column(table.schema.get_field_index("label"), "label", labels), path)
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a shard is gone": lambda folder: (folder / "shard-00001.npy").unlink(),
     "a shard is cut short": lambda folder: os.truncate(folder / "shard-00001.npy", 200),
@@ -146,6 +152,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     ),
     "the index is garbage": lambda folder: (folder / "index.parquet").write_bytes(b"PAR1 and nothing"),
     "the index is another": lambda folder: pq.write_table(pa.table({"a": [1]}), folder / "index.parquet"),
+    "a label is another": lambda folder: relabel(folder / "index.parquet"),
+    "the index's checksum is gone": lambda folder: (folder / "index.json").unlink(),
     "the meta is gone": lambda folder: (folder / "meta.json").unlink(),
     "the meta is garbage": lambda folder: (folder / "meta.json").write_bytes(b"\xff"),
     "the meta is empty": lambda folder: (folder / "meta.json").write_text("{}"),
@@ -154,6 +162,19 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
         (folder / "meta.json").read_text().replace("stride", "strides")
     ),
 }
+
+
+def test_no_wrong_bit_of_what_is_small_is_read_as_something_else(videos: list[Video], tmp_path: Path) -> None:
+    write(tmp_path, videos, CLIP)
+    for name in ("index.parquet", "index.json", "meta.json"):
+        whole = (tmp_path / name).read_bytes()
+        for at in range(0, len(whole), max(1, len(whole) // 100)):
+            for bit in (0, 3, 7):
+                (tmp_path / name).write_bytes(whole[:at] + bytes([whole[at] ^ (1 << bit)]) + whole[at + 1 :])
+                with pytest.raises(DataError, match="is damaged"):
+                    ClipSet.open(tmp_path)
+        (tmp_path / name).write_bytes(whole)
+    ClipSet.open(tmp_path)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -172,15 +193,14 @@ def test_a_damaged_set_is_refused_and_can_be_filled_again(
 
 def test_rows_of_a_shard_that_are_garbage_are_written_again(videos: list[Video], tmp_path: Path) -> None:
     write(tmp_path, videos, CLIP)
-    for content in (
-        "",
-        "3",
-        "[]",
-        '{"entries": [{"clips": "one"}], "crc32": 0}',
-        '{"entries": 3, "crc32": 0}',
-    ):
-        (tmp_path / "shard-00001.json").write_text(content)
+    path = tmp_path / "shard-00001.json"
+    whole = path.read_text()
+    wrong = whole.replace('"clips": 1', '"clips": 0', 1)
+    assert wrong != whole
+    for content in ("", "3", "[]", '{"entries": [], "array": 0}', '{"entries": 3, "crc32": 0}', wrong):
+        path.write_text(content)
         assert write(tmp_path, videos, CLIP) == 8
+        assert path.read_text() == whole
 
 
 def test_fills_of_one_set_at_the_same_time_end_with_one_set(videos: list[Video], tmp_path: Path) -> None:

@@ -63,6 +63,19 @@ def test_a_wrong_byte_anywhere_is_noticed_in_exactly_its_shard(tmp_path: Path) -
     assert shards.damaged(tmp_path, range(4)) == [0, 2, 3]
 
 
+def test_a_wrong_bit_in_a_header_or_in_the_entries_is_noticed(tmp_path: Path) -> None:
+    filled(tmp_path, (4,))
+    array, entries = shards.array_path(tmp_path, 0), shards.entries_path(tmp_path, 0)
+    whole = array.read_bytes()
+    array.write_bytes(whole.replace(b"<f4", b">f4", 1))  # one bit, and other numbers
+    assert shards.damaged(tmp_path, [0]) == [0]
+    array.write_bytes(whole)
+    entries.write_text(entries.read_text().replace('"row": 3', '"row": 2'))
+    assert shards.damaged(tmp_path, [0]) == [0]
+    with pytest.raises(ValueError, match=r"shard-00000.json: is not what was written"):
+        shards.read_entries(tmp_path, 0)
+
+
 def test_a_shard_of_another_length_dtype_or_shape_is_not_the_one_that_was_asked_for(tmp_path: Path) -> None:
     filled(tmp_path, (4, 2))
     assert shards.is_sound(tmp_path, 0, 4, np.float32, (3, 5))
