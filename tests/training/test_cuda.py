@@ -48,7 +48,8 @@ def test_a_model_scores_as_on_the_cpu(name: str) -> None:
 @pytest.mark.parametrize("amp", ["auto", "off"])
 @pytest.mark.parametrize(("name", "freeze"), FROZEN)
 def test_a_trial_on_features_is_the_trial_on_clips(name: str, freeze: FreezeSpec, amp: str) -> None:
-    given = override(spec(name, freeze), {"optim.amp": amp})
+    # SGD, since Adam makes full steps of gradients that are zero but for rounding.
+    given = override(spec(name, freeze), {"optim.amp": amp, "optim.name": "sgd"})
     prefix = Prefix.of(given, len(TASK.class_names))
     assert prefix is not None
     clips = batch(frames(find(name)))
@@ -65,7 +66,8 @@ def test_a_trial_on_features_is_the_trial_on_clips(name: str, freeze: FreezeSpec
 
 
 def test_two_trials_of_one_seed_come_to_the_same_within_rounding() -> None:
-    runs = [TrialRun(miniature.spec(), miniature.TASK, device=CUDA) for _ in range(2)]
+    slow = miniature.spec({"optim.name": "sgd"})
+    runs = [TrialRun(slow, miniature.TASK, device=CUDA) for _ in range(2)]
     for run in runs:
         while not run.finished:
             miniature.step(run)
@@ -73,6 +75,7 @@ def test_two_trials_of_one_seed_come_to_the_same_within_rounding() -> None:
     torch.testing.assert_close(second["history"], first["history"], rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own code
 def test_a_compiled_trial_comes_to_the_same_within_rounding() -> None:
     few = {"optim.epochs": 1, "model.dropout": 0.0, "optim.name": "sgd", "optim.lr": 0.05, "optim.amp": "off"}
     plain = TrialRun(miniature.spec(few), miniature.TASK, device=CUDA)
