@@ -77,6 +77,15 @@ def test_all_arms_are_different_trials_with_different_names(design: str, factors
     assert len({arm.name for arm in made}) == len(made)
 
 
+@pytest.mark.parametrize("design", [*DESIGNS, *ADAPTIVE])
+def test_assignments_that_are_one_trial_are_one_arm(design: str) -> None:
+    """A preset, and after it one of its settings, which leaves nothing of what the preset says."""
+    made = arms(design, (Factor("augment", ("hflip",), "none"), Factor("augment.hflip", (0.5,), 0.0)))
+    assert len({trial_id(override(BASE, arm.overrides)) for arm in made}) == len(made) == 2
+    assert made[0].name == REFERENCE
+    assert "augment.hflip" in made[1].factor.split(" × ")
+
+
 @every_design
 def test_every_factor_appears(design: str, factors: tuple[Factor, ...]) -> None:
     made = arms(design, factors)
