@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from actrec.results.schema import TABLES, table
-from actrec.stats.arms import seed_effects
+from actrec.stats.arms import seed_effects, study_effects
 from actrec.stats.effects import EffectRow, effects
 from actrec.stats.paired import effect
 from actrec.stats.scores import Outcomes
@@ -208,7 +208,14 @@ def test_with_predictions_intervals_are_for_new_videos_too() -> None:
         assert ours.difference == pytest.approx(seeds.difference), "the trials' own, to the last digit"
         assert (ours.n_videos, ours.n_groups) == (60, 30)
         assert (seeds.n_videos, seeds.n_groups) == (0, 0)
-    assert of(found, "top1")["better"].se >= of(alone, "top1")["better"].se * 0.5
+    # The interval is that of hits and misses, and at least as wide as the 30 groups of 2 videos have it.
+    hits = {arm: (outcomes.rank == 0)[[outcomes.cells[arm, seed] for seed in range(5)]] for arm in SHIFT}
+    moved = hits["better"].mean(axis=0) - hits["baseline"].mean(axis=0)
+    least = stats.sem(moved.reshape(30, 2).mean(axis=1))
+    wanted, *_ = study_effects(hits, "baseline", outcomes.groups, judged_only={"placebo"})
+    better = of(found, "top1")["better"]
+    assert (better.se, better.low, better.high) == pytest.approx((wanted.se, wanted.low, wanted.high))
+    assert better.se > least
 
 
 def test_without_the_predictions_of_one_trial_nothing_is_said_of_new_videos() -> None:
