@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -191,6 +193,62 @@ class Beats:
 
     def evaluate(self, split: str, batch_size: int) -> Iterator[Batch]:
         return self.feed.evaluate(split, batch_size)
+
+
+@dataclass
+class Seen:
+    """A feed that keeps what its worker trained on."""
+
+    feed: CachedFeed
+    batches: list[Batch] = field(default_factory=list)
+    decoded: int = 0
+    undecodable: dict[str, str] = field(default_factory=dict)
+
+    def steps(self, epoch: int, batch_size: int) -> int:
+        return self.feed.steps(epoch, batch_size)
+
+    def train(self, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
+        for batch in self.feed.train(seed, epoch, batch_size):
+            self.batches.append(batch)
+            yield batch
+
+    def evaluate(self, split: str, batch_size: int) -> Iterator[Batch]:
+        return self.feed.evaluate(split, batch_size)
+
+
+def test_arms_of_one_seed_train_on_the_same_batches(
+    manifest: Manifest, clips: ClipSet, spec: TrialSpec, tmp_path: Path
+) -> None:
+    """What makes a difference between arms one of the arms: the pairs of a verdict."""
+
+    def batches(**changes: Any) -> list[tuple[list[str], list[int], int]]:
+        feed = Seen(CachedFeed(clips))
+        groups = dict(zip(clips.video_ids, clips.groups, strict=True))
+        source = Source(feed, task_of(clips, manifest.class_names), groups)
+        given = override(spec, {path.replace("__", "."): value for path, value in changes.items()})
+        train(Worker(station(tmp_path), lambda _: source), command(given, clips, manifest))
+        return [
+            (list(batch.video_ids), batch.valid.tolist(), hash(batch.clips.numpy().tobytes()))
+            for batch in feed.batches
+        ]
+
+    baseline = batches()
+    assert len(baseline) == 2 * CachedFeed(clips).steps(0, spec.optim.batch_size)  # two epochs
+    assert batches(model__dropout=0.5) == baseline
+    assert batches(seed=1) != baseline
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_worker_computes_on_the_threads_that_it_was_given(
+    clips: ClipSet, tmp_path: Path, threads: int
+) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3 - threads)
+        worker(dataclasses.replace(station(tmp_path), threads=threads), clips)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_busy_worker_gives_signs_of_life(
