@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from actrec.engine.outcomes import read_outcomes
+from actrec.metrics import DIRECTIONS
 from actrec.results import parquet
 from actrec.results.reader import Reader
 from actrec.results.schema import table
-from actrec.stats.effects import EffectRow, effects, whole
+from actrec.stats.effects import RECALL, EffectRow, Mode, effects, whole
 from actrec.stats.factorial import contrast_rows
 from actrec.stats.scores import Outcomes
 from actrec.study.designs import FACTORIAL, Arm, crossed
@@ -20,14 +23,21 @@ from actrec.study.plan import Trial
 from actrec.study.race import open_arms
 from actrec.study.rounds import Look, Round
 
+RECALLS = 5_000  # at most, of arms × classes, are judged: a second a thousand
+
 
 def write(folder: Path, study: Study, now: Round, ledger: Reader) -> list[dict[str, Any]]:
-    """Writes both tables; returns the rows of the planned trials that are done."""
+    """Writes both tables; returns the rows of the planned trials that are done.
+
+    The effects are on every metric, and on the recall of every class where arms × classes are at most
+    :data:`RECALLS`. These recalls are one family of questions, apart from the metrics.
+    """
     rows = _rows(ledger, now.trials)
     compared = {trial.trial_id for trial in now.compared}
     of_arms = [row for row in rows if row["trial_id"] in compared]
     outcomes = _outcomes(study, ledger, of_arms)
-    judged = _judge(study, now.arms, of_arms, outcomes, now.looks) if now.arms else []
+    metrics = DIRECTIONS | _recalls(outcomes, len(now.arms) - 1)
+    judged = _judge(study, now.arms, of_arms, outcomes, now.looks, metrics) if now.arms else []
     parquet.replace(
         folder / "effects.parquet", table("effects", [dataclasses.asdict(effect) for effect in judged])
     )
@@ -50,7 +60,12 @@ def look(study: Study, ledger: Reader) -> Look:
 
 
 def _judge(
-    study: Study, arms: Sequence[Arm], rows: list[dict[str, Any]], outcomes: Outcomes | None, looks: int
+    study: Study,
+    arms: Sequence[Arm],
+    rows: list[dict[str, Any]],
+    outcomes: Outcomes | None,
+    looks: int,
+    metrics: Mapping[str, Mode] = DIRECTIONS,
 ) -> list[EffectRow]:
     return effects(
         rows,
@@ -60,7 +75,14 @@ def _judge(
         margin=study.margin,
         looks=looks,
         folds=study.folds,
+        metrics=metrics,
     )
+
+
+def _recalls(outcomes: Outcomes | None, arms: int) -> dict[str, Mode]:
+    """The recall of every class that test videos have, unless they are too many."""
+    classes = [] if outcomes is None else np.unique(outcomes.labels).tolist()
+    return {f"{RECALL}:{k}": "max" for k in classes} if arms * len(classes) <= RECALLS else {}
 
 
 def _rows(ledger: Reader, trials: Sequence[Trial]) -> list[dict[str, Any]]:

@@ -9,22 +9,33 @@ from actrec.metrics import DIRECTIONS
 from actrec.report.record import Row, finite
 from actrec.report.values import BASELINE, ONE_SEED, PLACEBO, Arm, Effect
 from actrec.results import parquet
+from actrec.stats.effects import RECALL
 from actrec.stats.verdicts import IDLE
 
 NO_RESULT = "no result"
 ENDS = ("low", "high", "p", "p_adjusted", "low_simultaneous", "high_simultaneous")
 
 
-def read_effects(folder: Path, arms: Sequence[Arm], metric: str) -> tuple[list[Effect], list[Effect]]:
-    """The effects on ``metric``, a row for every arm but the baseline, and those on the other metrics.
+def read_effects(
+    folder: Path, arms: Sequence[Arm], metric: str
+) -> tuple[list[Effect], list[Effect], dict[tuple[str, int], Effect]]:
+    """The effects on ``metric``, a row for every arm but the baseline; those on the other metrics; and those
+    on the recall of a class, by arm and class.
 
     Decided effects come first, then the largest; the placebo is last.
     """
-    found = [effect for effect in _judged(folder, arms) if effect.difference is not None]
+    judged = [effect for effect in _judged(folder, arms) if effect.difference is not None]
+    of_class = f"{RECALL}:"
+    recalls = {
+        (effect.arm, int(effect.metric.removeprefix(of_class))): effect
+        for effect in judged
+        if effect.metric.startswith(of_class)
+    }
+    found = [effect for effect in judged if not effect.metric.startswith(of_class)]
     own = [effect for effect in found if effect.metric == metric]
     named = {BASELINE, *(effect.arm for effect in own)}
     own += [_unjudged(arm, metric) for arm in arms if arm.name not in named]
-    return sorted(own, key=_rank), sorted((e for e in found if e.metric != metric), key=_rank)
+    return sorted(own, key=_rank), sorted((e for e in found if e.metric != metric), key=_rank), recalls
 
 
 def _judged(folder: Path, arms: Sequence[Arm]) -> list[Effect]:

@@ -50,7 +50,7 @@ def load(folder: Path) -> Report:
     best = best_change(arms)
     of_data = data(study)
     metric = at(study, "study.metric", str, "top1").removeprefix("test_")
-    effects, further = read_effects(folder, arms, metric)
+    effects, further, recalls = read_effects(folder, arms, metric)
     focus = in_focus(arms, effects, best)
     epochs = results.read("epochs", trial_ids=compared)
     # Only what is shown: predictions are the one table that grows with trials × videos × classes.
@@ -67,6 +67,7 @@ def load(folder: Path) -> Report:
         focus=focus,
         effects=tuple(effects),
         further=tuple(further),
+        recalls=recalls,
         contrasts=read_contrasts(folder, metric),
         class_names=counted.class_names,
         curves=learning_curves(epochs, focus),

@@ -7,7 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import groupby, product
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,6 +17,8 @@ from actrec.stats.arms import seed_effects, study_effects
 from actrec.stats.paired import Effect, Floats, effect
 from actrec.stats.scores import Cell, Outcomes
 from actrec.stats.verdicts import ALPHA, IDLE, Verdict, further_seeds, judge_family
+
+RECALL = "recall"  # recall:3 is that of class 3
 
 SAME_LOSS = 1e-9  # relative difference of test losses that are the same
 SAME_BUDGET = 0.01  # relative difference of clips an epoch that are as many
@@ -122,11 +124,13 @@ def effects(
             all intervals are for new seeds alone.
         placebo: the name of the placebo's arm, where there is one.
         metric, margin: the study's own, and the smallest difference of it that matters (0: none). It holds
-            for metrics of the same unit: all but the loss are shares.
+            for metrics of the same unit: all but the loss are shares; not for the recall of a class, which
+            rests on its few videos.
         looks: at how many numbers of seeds the study judges its arms (:mod:`actrec.study.race`): p-values are
             multiplied by it, intervals widened accordingly.
         folds: how many the study trains of each arm and seed.
-        metrics: metric → the way in which it is better.
+        metrics: metric → the way in which it is better. Each is a family of its own, but for ``recall:<k>``,
+            the recalls of classes, which are one together; they follow each other and take ``outcomes``.
     """
     reference, *others = arms
     rows = list(trials)
@@ -146,20 +150,26 @@ def effects(
     known = _where_all(budgets, reference.name, lambda one, other: bool(one["budget"] and other["budget"]))
     fair = _where_all(budgets, reference.name, _same_budget)
 
-    found: list[EffectRow] = []
-    for name, mode in metrics.items():
+    told = {placebo, *idle}
+    level = 1 - ALPHA / looks
+    judged: dict[str, list[Effect]] = {}
+    for name in metrics:
         values = _values(ok, names, seeds, name)
-        told = {placebo, *idle}
-        level = 1 - ALPHA / looks
         if outcomes:
             scores = {arm: _scores(outcomes, name, arm, seeds, values[arm]) for arm in names}
-            judged = study_effects(scores, reference.name, outcomes.groups, level, judged_only=told)
+            judged[name] = study_effects(scores, reference.name, outcomes.groups, level, judged_only=told)
         else:
-            judged = seed_effects(values, reference.name, level, judged_only=told)
-        unit = margin if margin > 0 and (name == "loss") == (metric == "loss") else math.nan
-        family = [arm.name not in told for arm in others]
-        verdicts = _family(judged, family, unit, mode, looks)
-        for arm, one, verdict in zip(others, judged, verdicts, strict=True):
+            judged[name] = seed_effects(values, reference.name, level, judged_only=told)
+
+    found: list[EffectRow] = []
+    apart = [arm.name if arm.name in told else "" for arm in others]
+    for kind, own in groupby(metrics, lambda name: name.partition(":")[0]):
+        together = list(own)
+        matters = margin > 0 and kind != RECALL and (kind == "loss") == (metric == "loss")
+        unit = margin if matters else math.nan
+        of_kind = [one for name in together for one in judged[name]]
+        verdicts = _families(of_kind, apart * len(together), unit, metrics[together[0]], looks)
+        for (name, arm), one, verdict in zip(product(together, others), of_kind, verdicts, strict=True):
             found.append(
                 EffectRow(
                     arm=arm.name,
@@ -225,22 +235,30 @@ def _scores(outcomes: Outcomes, metric: str, arm: str, seeds: Sequence[int], val
     return scores
 
 
-def _family(
-    judged: Sequence[Effect], family: Sequence[bool], margin: float, mode: Mode, looks: int
+def _families(
+    judged: Sequence[Effect], families: Sequence[str], margin: float, mode: Mode, looks: int
 ) -> list[dict[str, Any]]:
-    """Corrected p-values, simultaneous intervals and verdicts; outside of the family each is judged alone."""
-    asked = judge_family(list(compress(judged, family)), margin, mode, looks)
-    told, facing = iter(asked), sum(one.open for one in asked)
+    """:func:`_family` of each family, in the order of the effects, of which ``families`` has the names."""
+    rows: dict[int, dict[str, Any]] = {}
+    for family in dict.fromkeys(families):
+        places = [i for i, name in enumerate(families) if name == family]
+        rows |= zip(places, _family([judged[i] for i in places], margin, mode, looks), strict=True)
+    return [rows[i] for i in range(len(judged))]
+
+
+def _family(judged: Sequence[Effect], margin: float, mode: Mode, looks: int) -> list[dict[str, Any]]:
+    """Corrected p-values, simultaneous intervals and verdicts of a family."""
+    judgements = judge_family(judged, margin, mode, looks)
+    facing = sum(one.open for one in judgements)
     rows = []
-    for one, inside in zip(judged, family, strict=True):
-        judgement = next(told) if inside else judge_family([one], margin, mode, looks)[0]
+    for one, judgement in zip(judged, judgements, strict=True):
         # Bonferroni: at once with the first step of the verdicts' correction, valid for any dependence and
         # for unequal df. What the arms' common baseline would gain (Dunnett 1955) is 2 % of the width at 8
         # arms.
-        wide = effect(one.parts, 1 - ALPHA / looks / (len(asked) if inside else 1))
+        wide = effect(one.parts, 1 - ALPHA / looks / len(judged))
         undecided, more = judgement.verdict == "inconclusive", None
         if undecided:
-            more = further_seeds(one.parts, margin, ALPHA / looks / (max(facing, 1) if inside else 1))
+            more = further_seeds(one.parts, margin, ALPHA / looks / max(facing, 1))
         rows.append(
             {
                 "p_adjusted": judgement.p_adjusted,

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actrec.engine.verdicts import write
+from actrec.metrics import DIRECTIONS
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study
 from actrec.study.plan import Trial, plan
@@ -45,6 +46,21 @@ def judged(
         "effects": {(row["arm"], row["metric"]): row for row in read["effects"]},
         "contrasts": {(row["factor"] + row["other_factor"], row["metric"]): row for row in read["contrasts"]},
     }
+
+
+def test_the_recall_of_every_class_is_judged_unless_they_are_too_many(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = judged(study, tmp_path / "all")["effects"]
+    arms = [arm.name for arm in study.arms[1:]]
+    metrics = {*DIRECTIONS, "recall:0", "recall:1"}
+    assert found.keys() == {(arm, metric) for arm in arms for metric in metrics}
+    # Half of the videos are of either class.
+    for arm in arms:
+        top1, *recalls = (found[arm, metric]["difference"] for metric in ("top1", "recall:0", "recall:1"))
+        assert np.mean(recalls) == pytest.approx(top1)
+    monkeypatch.setattr("actrec.engine.verdicts.RECALLS", 2 * len(arms) - 1)
+    assert {metric for _, metric in judged(study, tmp_path / "few")["effects"]} == set(DIRECTIONS)
 
 
 def append(ledger: Ledger, trial: Trial, number: int, status: str) -> None:

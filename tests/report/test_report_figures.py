@@ -246,10 +246,25 @@ def test_recall_of_baseline_and_best_with_the_rarest_class_on_top(report: Report
 
 
 def test_recall_change_is_in_points_from_the_baseline(report: Report) -> None:
-    (heat,) = recall_change(list(report.outcomes.values()), report.arms, report.class_names).data
+    (heat,) = recall_change(list(report.outcomes.values()), report.arms, report.class_names, {}).data
     # Baseline 0.75, 1, 0.5; placebo 1, 1, 1; a=x 1, 1, 0.
     assert heat.z == ([25.0, 0.0, 50.0], [25.0, 0.0, -50.0])
     assert heat.text[1] == ["+25", "0", "−50"]
+    assert heat.customdata[1][2] == ["a=x", "two", ""]
+
+
+def test_recall_change_has_a_star_where_it_is_decided_and_tells_intervals(tmp_path: Path) -> None:
+    tiny.write_tiny(tmp_path)
+    row = tiny.effect_row(metric="recall:2", difference=-0.5, low=-0.6, high=-0.4, p_adjusted=0.012)
+    open_ = tiny.effect_row(metric="recall:0", low=-0.1, high=0.6, p_adjusted=0.5, verdict="inconclusive")
+    tiny.write_effects(tmp_path, tiny.effect_row(), row, open_)
+    report = load(tmp_path)
+    assert {effect.metric for effect in (*report.effects, *report.further)} == {"top1"}
+    outcomes = list(report.outcomes.values())
+    (heat,) = recall_change(outcomes, report.arms, report.class_names, report.recalls).data
+    assert heat.text == (["+25", "0", "+50"], ["+25", "0", "−50 *"])
+    told = [line.removeprefix("<br>") for *_, line in heat.customdata[1]]
+    assert told == ["interval [−10.0, +60.0], p adj. 0.500", "", "interval [−60.0, −40.0], p adj. 0.012"]
 
 
 def test_one_dot_a_finished_trial(report: Report) -> None:

@@ -15,7 +15,8 @@ from scipy import stats
 
 from actrec.results.schema import TABLES, table
 from actrec.stats.arms import seed_effects, study_effects
-from actrec.stats.effects import EffectRow, effects
+from actrec.stats.effects import EffectRow, Mode, effects
+from actrec.stats.multiplicity import holm
 from actrec.stats.paired import effect
 from actrec.stats.scores import Outcomes
 from actrec.stats.verdicts import judge_family, projected
@@ -216,6 +217,28 @@ def test_with_predictions_intervals_are_for_new_videos_too() -> None:
     better = of(found, "top1")["better"]
     assert (better.se, better.low, better.high) == pytest.approx((wanted.se, wanted.low, wanted.high))
     assert better.se > least
+
+
+def test_recalls_of_classes_are_one_family() -> None:
+    rows, outcomes = predicted(sweep(range(8)), videos=240)
+    for arm, seed in outcomes.cells:  # it recognises class 2 better
+        if arm == "same":
+            outcomes.rank[outcomes.cells[arm, seed], outcomes.labels == 2] = 0
+    top1: dict[str, Mode] = {"top1": "max"}
+    recalls: dict[str, Mode] = {f"recall:{k}": "max" for k in range(3)}
+    found = effects(rows, ARMS, outcomes=outcomes, margin=0.05, metrics=top1 | recalls)
+    assert found[:4] == effects(rows, ARMS, outcomes=outcomes, margin=0.05, metrics=top1)
+    family = [row for row in found[4:] if row.arm != "placebo"]
+    assert [row.p_adjusted for row in family] == pytest.approx(list(holm([row.p for row in family])))
+    assert len(family) == 9
+    placebo = [row for row in found[4:] if row.arm == "placebo"]
+    assert [row.p_adjusted for row in placebo] == pytest.approx(list(holm([row.p for row in placebo])))
+    (best,) = (row for row in family if (row.arm, row.metric) == ("same", "recall:2"))
+    hits = (outcomes.rank == 0)[:, outcomes.labels == 2].mean(axis=1)
+    ours, theirs = ([hits[outcomes.cells[arm, seed]] for seed in range(8)] for arm in ("same", "baseline"))
+    assert (best.verdict, best.n_videos) == ("helps", 80)
+    assert best.difference == pytest.approx(np.mean(ours) - np.mean(theirs))
+    assert {math.isnan(row.margin) for row in family} == {True}, "the study's margin is not one of a class"
 
 
 def test_without_the_predictions_of_one_trial_nothing_is_said_of_new_videos() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
 from actrec.report.figures import style
 from actrec.report.figures.confusion import READABLE
-from actrec.report.values import BASELINE, Arm, Outcome
+from actrec.report.values import BASELINE, Arm, Effect, Outcome
+from actrec.report.words import p_value, unit
 
 
 def recall_by_class(baseline: Outcome, best: Outcome | None, class_names: Sequence[str]) -> go.Figure:
@@ -55,14 +56,24 @@ def recall_by_class(baseline: Outcome, best: Outcome | None, class_names: Sequen
     return fig
 
 
-def recall_change(outcomes: Sequence[Outcome], arms: Sequence[Arm], class_names: Sequence[str]) -> go.Figure:
-    """Recall less the baseline's in points, arms by classes. ``outcomes`` contain the baseline."""
+def recall_change(
+    outcomes: Sequence[Outcome],
+    arms: Sequence[Arm],
+    class_names: Sequence[str],
+    effects: Mapping[tuple[str, int], Effect],
+) -> go.Figure:
+    """Recall less the baseline's in points, arms by classes. ``outcomes`` contain the baseline.
+
+    ``effects`` are those on the recall of a class, by arm and class, as far as they were judged: hovering
+    tells their intervals, and a star marks what is decided.
+    """
     by_arm = {outcome.arm: outcome for outcome in outcomes}
     rows = [arm for arm in arms if arm.name in by_arm and arm.name != BASELINE]
     reference = by_arm[BASELINE].recall
     change = [(100 * (by_arm[arm.name].recall - reference)).round(1) for arm in rows]
     limit = max(10.0, float(np.nanmax(np.abs(change), initial=0.0)))
     names = [style.text(name) for name in class_names]
+    readable = len(names) <= READABLE
     fig = style.figure(
         height=120 + 36 * max(len(rows), 1),
         xaxis=style.columns(names),
@@ -77,9 +88,34 @@ def recall_change(outcomes: Sequence[Outcome], arms: Sequence[Arm], class_names:
         colorbar={"title": {"text": "points", "side": "top"}, "thickness": 10, "outlinewidth": 0},
         xgap=1,
         ygap=1,
-        text=[["" if np.isnan(cell) else style.signed(cell) for cell in row] for row in change],
-        texttemplate="%{text}" if len(names) <= READABLE else None,
-        customdata=[[[style.text(arm.name), name] for name in names] for arm in rows],
-        hovertemplate="%{customdata[0]}, %{customdata[1]}: %{z:+.1f} points<extra></extra>",
+        text=[
+            [_label(cell, effects.get((arm.name, k)), readable=readable) for k, cell in enumerate(row)]
+            for arm, row in zip(rows, change, strict=True)
+        ],
+        texttemplate="%{text}",
+        customdata=[
+            [
+                [style.text(arm.name), name, _judged(effects.get((arm.name, k)))]
+                for k, name in enumerate(names)
+            ]
+            for arm in rows
+        ],
+        hovertemplate="%{customdata[0]}, %{customdata[1]}: %{z:+.1f} points%{customdata[2]}<extra></extra>",
     )
     return fig
+
+
+def _label(change: float, effect: Effect | None, *, readable: bool) -> str:
+    """The change where there is room for it, with a star where it is decided."""
+    star = "*" if effect is not None and effect.decided else ""
+    if np.isnan(change) or not readable:
+        return star
+    return f"{style.signed(change)} {star}".strip()
+
+
+def _judged(effect: Effect | None) -> str:
+    """The interval and p of an effect, for a line of their own."""
+    if effect is None or effect.p_adjusted is None:
+        return ""
+    points = unit(effect.metric)
+    return f"<br>interval {points.interval(effect.low, effect.high)}, p adj. {p_value(effect.p_adjusted)}"

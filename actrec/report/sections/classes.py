@@ -66,9 +66,17 @@ def classes(report: Report) -> Html:
         figures.append(
             plot(
                 "recall-change",
-                recall_change(list(report.outcomes.values()), report.focus, report.class_names),
+                recall_change(
+                    list(report.outcomes.values()), report.focus, report.class_names, report.recalls
+                ),
                 "Change of every class's recall from the baseline, by arm, in points.",
-                ["Recall on the test split less the baseline's, in points. ", shown_only(report)],
+                [
+                    "Recall on the test split less the baseline's, in points. ",
+                    "A star marks what is not chance: p ≤ 0.05, corrected for all arms and classes. "
+                    if report.recalls
+                    else None,
+                    shown_only(report),
+                ],
                 wide=True,
             )
         )

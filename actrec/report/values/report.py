@@ -32,6 +32,7 @@ class Report:
     focus: tuple[Arm, ...]
     effects: tuple[Effect, ...]
     further: tuple[Effect, ...]
+    recalls: Mapping[tuple[str, int], Effect]  # arm and class → on the recall of the class
     contrasts: tuple[Contrast, ...]
     class_names: tuple[str, ...]
     curves: tuple[Curve, ...]
