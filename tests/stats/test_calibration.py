@@ -91,7 +91,7 @@ def test_the_second_look_counts_wrong_verdicts_and_intervals_that_hold_the_truth
     assert seen.coverage == pytest.approx(1 - seen.family_error), "of one arm"
 
 
-def test_studies_with_a_margin_have_wrong_verdicts_of_both_kinds() -> None:
+def test_studies_with_a_margin_seldom_have_a_wrong_verdict() -> None:
     cell, studies = Cell(5, 60, 1, "strong", "strong", 4), 400
     wrong = look_with_margin(cell, studies)
     assert wrong > 0
