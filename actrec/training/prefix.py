@@ -182,10 +182,14 @@ def _is_fixed_stage(stage: Stage) -> bool:
 
 
 def _varies(layer: nn.Module) -> bool:
-    """Whether a layer, in the mode that it is in, is random or looks at the whole batch."""
+    """Whether a layer, in the mode that it is in, is random or looks at the whole batch.
+
+    Told from the layers of torch. A model that calls a random function itself, such as
+    ``functional.dropout``, must do so in its last stage.
+    """
     if not layer.training:
         return False
     if isinstance(layer, _DropoutNd):
         return layer.p > 0
     drops: Any = getattr(layer, "dropout", 0.0)  # of recurrent layers and of attention, which have it inside
-    return isinstance(layer, _NormBase) or (isinstance(drops, (int, float)) and drops > 0)
+    return isinstance(layer, (_NormBase, nn.RReLU)) or (isinstance(drops, (int, float)) and drops > 0)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from actrec.data import shards
 from actrec.errors import DataError
@@ -21,7 +22,7 @@ from actrec.training.batch import Batch
 from actrec.training.featureset import FeatureSet, cut_into_shards
 from actrec.training.fingerprint import batch_sum, pixel_sums
 from actrec.training.learner import initial_model
-from actrec.training.prefix import Prefix, is_fixed, shared_stages
+from actrec.training.prefix import Prefix, _varies, is_fixed, shared_stages
 from actrec.training.trial import TrialRun
 from tests.training.miniature import TASK, batches, spec, step, trained
 
@@ -103,6 +104,21 @@ def test_dropout_inside_a_trained_part_ends_the_prefix() -> None:
     assert shared_stages(model, given) == 3  # the convolutions, and not the LSTM
     plain = build(given.model, num_classes=3, num_frames=8)
     assert shared_stages(torch.nn.Sequential(*plain.children()), replace(given, freeze=FreezeSpec())) == 0
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Dropout3d(0.1), nn.AlphaDropout(0.1), nn.RReLU(), nn.BatchNorm3d(2), nn.GRU(2, 2, 2, dropout=0.1)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_layer_varies_in_train_mode_alone(layer: nn.Module) -> None:
+    assert _varies(layer.train())
+    assert not _varies(layer.eval())
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.0), nn.GRU(2, 2), nn.LayerNorm(2), nn.LeakyReLU()], ids=str)
+def test_a_layer_without_randomness_never_varies(layer: nn.Module) -> None:
+    assert not _varies(layer.train())
 
 
 def test_a_sum_is_of_its_clip_alone_and_a_batch_has_an_order() -> None:
