@@ -4,6 +4,9 @@ A set is a folder ``<root>/clips/<key>`` or ``<root>/features/<key>`` that was h
 shared lock on a file in it, which ends with its process however that ends. Eviction takes that lock, or lets
 the folder be: nothing goes that is in use, or that somebody else put there. On a file system without locks
 sets are used all the same, and none is evicted.
+
+Who will write to a set notes in that file how large it will be. While the set is held, what is yet to come of
+it counts as taken, so that two studies do not reckon with the same room.
 """
 
 from __future__ import annotations
@@ -12,18 +15,18 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from actrec.data.shards import writing
+from actrec.data.shards import stored, writing
 from actrec.data.storage import discard_stale
 from actrec.errors import DataError
 from actrec.files import ASIDE, discard
 
 KINDS = ("clips", "features")
-HELD = ".held"  # a lock file; its time is the set's last use
+HELD = ".held"  # a lock file; its time is the set's last use, its content the size that was reserved
 BUDGET = "ACTREC_CACHE_BUDGET"
 FREE = 0.1  # of the disk, left free where there is no budget
 
@@ -36,11 +39,13 @@ class CachedSet:
 
     Attributes:
         size: bytes.
+        promised: bytes that those who hold it have reserved beyond these.
         used: when it was last held, in seconds since the epoch.
     """
 
     folder: Path
     size: int
+    promised: int
     used: float
 
     @property
@@ -61,6 +66,12 @@ class Hold:
             while self._lock is None:  # evicted meanwhile
                 self._lock = _shared(folder)
             os.utime(self._lock)
+
+    def reserve(self, size: int) -> None:
+        """Notes the bytes that the set will take; a disk that is full keeps no note, and needs none."""
+        if self._lock is not None:
+            with suppress(OSError):
+                os.pwrite(self._lock, f"{size:020d}".encode(), 0)
 
     def release(self) -> None:
         if self._lock is not None:
@@ -95,6 +106,38 @@ def in_use(folder: Path) -> bool:
         return not ours and (folder / HELD).exists()
 
 
+def lacking(folder: Path, size: int) -> int:
+    """Bytes that a set of ``size`` takes beside what is there and what those who hold it have reserved."""
+    return max(0, size - max(stored(folder), _reserved(folder)))
+
+
+def reserve(
+    root: Path, sizes: Mapping[Path, int], say: Callable[[str], object] = lambda note: None
+) -> list[Hold] | None:
+    """Holds sets, and makes room for what they lack; None, and nothing is held, if there is not enough.
+
+    Args:
+        sizes: folder → bytes that its shards will take in all; 0 of a set that is complete.
+        say: see :func:`make_room`.
+
+    Raises:
+        DataError: if the cache cannot be written.
+    """
+    with filling(root / "reserved"):  # of those who reserve at once, one after another
+        before = {folder: _reserved(folder) for folder in sizes}
+        needed = sum(lacking(folder, size) for folder, size in sizes.items())
+        holds = {folder: Hold(folder) for folder in sizes}
+        for folder, hold in holds.items():
+            hold.reserve(before[folder])  # what a study left that was killed is nobody's
+        if make_room(root, needed, say):
+            for folder, hold in holds.items():
+                hold.reserve(max(before[folder], sizes[folder]))
+            return list(holds.values())
+    for hold in holds.values():
+        hold.release()
+    return None
+
+
 def cached_sets(root: Path) -> list[CachedSet]:
     """The sets under ``root``, the one that was used longest ago first."""
     folders = [held.parent for kind in KINDS for held in (root / kind).glob(f"[!.]*/{HELD}")]
@@ -102,17 +145,20 @@ def cached_sets(root: Path) -> list[CachedSet]:
 
 
 def room(root: Path) -> int:
-    """Bytes that the cache may still take: of its budget, or of the disk less a tenth that stays free.
+    """Bytes that the cache may still take: of its budget, or of the disk less a tenth that stays free. What
+    was reserved is taken.
 
     Raises:
         DataError: if ``ACTREC_CACHE_BUDGET`` is no amount.
     """
     disk = shutil.disk_usage(_existing(root))
     given = os.environ.get(BUDGET)
+    sets = cached_sets(root)
+    promised = sum(found.promised for found in sets)
     if not given:
-        return max(0, int(disk.free - FREE * disk.total))
-    used = sum(found.size for found in cached_sets(root))
-    return max(0, min(disk.free, parse_size(given, BUDGET) - used))
+        return max(0, int(disk.free - FREE * disk.total) - promised)
+    used = sum(found.size for found in sets)
+    return max(0, min(disk.free, parse_size(given, BUDGET) - used) - promised)
 
 
 def room_after_eviction(root: Path, keep: frozenset[Path] = frozenset()) -> int:
@@ -210,13 +256,23 @@ def _shared(folder: Path) -> int | None:
 
 
 def _measured(folder: Path) -> CachedSet:
-    size = used = 0.0
+    size, used = 0, 0.0
     with suppress(OSError):
         used = folder.stat().st_mtime
         for entry in os.scandir(folder):
-            size += entry.stat().st_size
-            used = entry.stat().st_mtime if entry.name == HELD else used
-    return CachedSet(folder, int(size), used)
+            if entry.name == HELD:
+                used = entry.stat().st_mtime
+            else:
+                size += entry.stat().st_size
+    return CachedSet(folder, size, max(0, _reserved(folder) - size), used)
+
+
+def _reserved(folder: Path) -> int:
+    """Bytes that a set will take, as far as those who hold it have noted."""
+    with suppress(OSError, ValueError):
+        noted = int((folder / HELD).read_text() or 0)
+        return noted if noted and in_use(folder) else 0
+    return 0
 
 
 @contextmanager

@@ -17,13 +17,13 @@ from typing import Any, Literal
 
 import pyarrow.compute as pc
 
-from actrec.data import clipset, shards
+from actrec.data import clipset, sets, shards
 from actrec.data.clip_key import clip_identity
 from actrec.data.clipset import ClipSet
 from actrec.data.decode import resolve
 from actrec.data.local_copy import nearest
 from actrec.data.manifest import Manifest
-from actrec.data.sets import BUDGET, Hold, filling, make_room, room_after_eviction, size_text
+from actrec.data.sets import BUDGET, Hold, filling, room_after_eviction, size_text
 from actrec.data.storage import cache_root as cache_root
 from actrec.data.storage import sizes
 from actrec.data.stream import decode_shards
@@ -147,10 +147,10 @@ def _used(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def bytes_needed(keys: Iterable[ClipKey]) -> int:
-    """What the clips of these keys will take on disk beside what is there already, in bytes, from their
-    shapes alone."""
+    """What the clips of these keys will take on disk beside what is there or reserved already, in bytes, from
+    their shapes alone."""
     return sum(
-        max(0, clipset.size(key.videos, key.clip) - shards.stored(key.folder))
+        sets.lacking(key.folder, clipset.size(key.videos, key.clip))
         for key in keys
         if not clipset.is_complete(key.folder)
     )
@@ -180,14 +180,17 @@ def reserve(keys: Sequence[ClipKey], root: Path, say: Callable[[str], object]) -
     Raises:
         DataError: if there is not enough room even then.
     """
-    holds = [Hold(folder) for folder in dict.fromkeys(key.folder for key in keys)]
-    needed = bytes_needed({key.folder: key for key in keys}.values())
-    if not make_room(root, needed, say):
-        for hold in holds:
-            hold.release()
+    sizes = {
+        key.folder: 0 if clipset.is_complete(key.folder) else clipset.size(key.videos, key.clip)
+        for key in keys
+    }
+    holds = sets.reserve(root, sizes, say)
+    if holds is None:
+        needed = sum(sets.lacking(folder, size) for folder, size in sizes.items())
         raise DataError(
             f"the decoded clips need {size_text(needed)} more, but the cache {root} can take "
-            f"{size_text(room_after_eviction(root))}: raise {BUDGET}, free space, or use --stream"
+            f"{size_text(room_after_eviction(root))}: raise {BUDGET} or free space; a study without earlier "
+            "trials from the cache can use --stream"
         )
     return holds
 

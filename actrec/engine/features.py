@@ -19,9 +19,9 @@ import torch
 from ray.util import ActorPool
 from torch import Tensor
 
-from actrec.data import shards
+from actrec.data import sets, shards
 from actrec.data.local_copy import nearest
-from actrec.data.sets import Hold, filling, make_room, size_text
+from actrec.data.sets import Hold, filling, size_text
 from actrec.data.storage import cache_root
 from actrec.engine import faults
 from actrec.engine.cache import open_clips
@@ -52,13 +52,11 @@ def reserve(chosen: Sequence[Sharing], say: Callable[[str], object]) -> list[Hol
     Raises:
         DataError: if there is not enough room, or the cache cannot be written.
     """
-    holds = [Hold(one.folder) for one in chosen]
-    lacking = sum(max(0, one.size - shards.stored(one.folder)) for one in chosen)
-    if not make_room(cache_root(), lacking, say):
-        for hold in holds:
-            hold.release()
+    holds = sets.reserve(cache_root(), {one.folder: one.size for one in chosen}, say)
+    if holds is None:
+        needed = sum(sets.lacking(one.folder, one.size) for one in chosen)
         raise DataError(
-            f"the features need {size_text(lacking)} more than {cache_root()} can take: --no-share"
+            f"the features need {size_text(needed)} more than {cache_root()} can take: --no-share"
         )
     return holds
 

@@ -6,12 +6,23 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from actrec.data import sets
-from actrec.data.sets import Hold, cached_sets, evict, make_room, parse_size, prune, room, size_text
+from actrec.data.sets import (
+    Hold,
+    cached_sets,
+    evict,
+    make_room,
+    parse_size,
+    prune,
+    reserve,
+    room,
+    size_text,
+)
 from actrec.errors import DataError
 
 KEYS = ("clips/a", "features/b", "clips/c", "clips/d")  # in order of their use
@@ -80,6 +91,46 @@ def test_nothing_goes_if_it_would_not_be_enough(root: Path) -> None:
     assert sets.room_after_eviction(root, keep=frozenset({root / "clips/c"})) == 4000
     assert not make_room(root, 5001)
     assert names(root) == list(KEYS)
+
+
+def test_what_was_reserved_is_not_reserved_again(root: Path) -> None:
+    first = reserve(root, {root / "clips/new": 3000})  # of 5000, 4000 are taken by sets that nobody holds
+    assert first is not None
+    assert names(root) == ["clips/c", "clips/d", "clips/new"]
+    assert room(root) == 0
+    assert sets.room_after_eviction(root) == 2000
+    assert reserve(root, {root / "clips/other": 2500}) is None
+    assert not sets.in_use(root / "clips/other")
+    same = reserve(root, {root / "clips/new": 3000})  # who fills the same set needs nothing more
+    assert same is not None
+    (root / "clips/new/shard-00000.npy").write_bytes(bytes(2000))  # what is written is not counted twice
+    assert room(root) == 0
+    for hold in (*first, *same):
+        hold.release()
+    assert room(root) == 1000
+
+
+def test_what_a_killed_study_reserved_is_free_again(root: Path) -> None:
+    def left_of(size: int) -> int:
+        holds = reserve(root, {root / "clips/new": size})
+        assert holds
+        left = room(root)
+        holds[0].release()  # as the end of its process does
+        return left
+
+    assert left_of(3000) == 0
+    assert left_of(2500) == 500
+    assert left_of(0) == 3000  # complete: it takes what it takes
+
+
+def test_studies_that_reserve_at_once_do_not_get_the_same_room(root: Path) -> None:
+    prune(root, 0)
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda number: reserve(root, {root / f"clips/{number}": 2000}), range(8)))
+    assert sum(holds is not None for holds in got) == 2
+    for holds in got:
+        for hold in holds or ():
+            hold.release()
 
 
 def test_a_folder_that_nobody_ever_held_is_no_set_and_stays(root: Path) -> None:
