@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from actrec.files import ASIDE, discard
 KINDS = ("clips", "features")
 HELD = ".held"  # a lock file; its time is the set's last use, its content the size that was reserved
 BUDGET = "ACTREC_CACHE_BUDGET"
+_TURN = ".looking"  # a lock file beside the sets, of who asks whether one is held
 FREE = 0.1  # of the disk, left free where there is no budget
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -92,9 +93,13 @@ def filling(folder: Path, waiting: Callable[[], object] = lambda: None) -> Itera
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder.parent / f".filling-{folder.name}", os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        if not _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             waiting()
             _flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            pass  # no locks here: who writes at once writes the same
         yield
     finally:
         os.close(lock)
@@ -207,12 +212,13 @@ def prune(root: Path, budget: int) -> list[CachedSet]:
 
 def evict(folder: Path) -> bool:
     """Removes a set, unless it is held or never was; tells whether it did."""
+    aside = folder.parent / f"{ASIDE}{folder.name}-{os.getpid()}"
     with _locked(folder) as ours:
         if ours:
-            aside = folder.parent / f"{ASIDE}{folder.name}-{os.getpid()}"
             with suppress(OSError):
                 folder.rename(aside)  # gone at once for those who look for it
-            discard(aside)
+    if ours:
+        discard(aside)
     discard_stale(folder.parent, f"{ASIDE}*")
     return ours and not folder.exists()
 
@@ -277,16 +283,22 @@ def _reserved(folder: Path) -> int:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Takes a set's lock exclusively if nobody holds it; not where there is none to take."""
-    try:
-        lock = os.open(folder / HELD, os.O_RDWR)
-    except OSError:
-        yield False
-        return
-    try:
+    """Takes a set's lock exclusively if nobody holds it; not where there is none to take.
+
+    One process at a time, on a lock that is never held for long: else two that look at once would each take
+    the other for a user of the set.
+    """
+    with ExitStack() as opened:
+        try:
+            turn = os.open(folder.parent / _TURN, os.O_RDWR | os.O_CREAT, 0o666)
+            opened.callback(os.close, turn)
+            _flock(turn, fcntl.LOCK_EX)
+            lock = os.open(folder / HELD, os.O_RDWR)
+            opened.callback(os.close, lock)
+        except OSError:
+            yield False
+            return
         yield _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    finally:
-        os.close(lock)
 
 
 def _flock(lock: int, how: int) -> bool:

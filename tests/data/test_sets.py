@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -84,6 +85,25 @@ def test_a_set_is_free_again_when_the_process_that_held_it_is_killed(root: Path)
         holder.kill()
         holder.wait()
     assert evict(root / "clips/a")
+
+
+def test_who_looks_whether_a_set_is_held_is_not_taken_for_a_user(root: Path) -> None:
+    def look(_: int) -> bool:
+        return any(sets.in_use(root / "clips/a") for _ in range(100))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert not any(pool.map(look, range(8)))
+
+
+def test_nobody_waits_for_another_study_where_there_are_no_locks(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(lock: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with sets.filling(root / "clips/a", pytest.fail):
+        pass
 
 
 def test_nothing_goes_if_it_would_not_be_enough(root: Path) -> None:
