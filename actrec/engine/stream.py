@@ -71,7 +71,12 @@ class Stream:
         return made
 
     def source(self, rank: int, world_size: int) -> Source:
-        """The source of a trial's batches on one worker."""
+        """The source of a trial's batches on one worker.
+
+        Class weights count all training videos that opened when they were probed. A cache leaves out those
+        that then did not decode, but a stream meets these only while it trains: a class that has such videos
+        weighs a little less.
+        """
         labels = np.array([video.label for video in self.split("train")], np.int64)
         counts = np.bincount(labels, minlength=len(self.class_names))
         groups = {video.video_id: video.group for video in self.videos}

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actrec.data.manifest import Manifest
+from actrec.data.sets import BUDGET
 from actrec.engine import sample
 from actrec.engine.progress import Display
 from actrec.engine.run import RunOptions, run_study, with_data
@@ -164,6 +165,21 @@ def test_streaming_feeds_the_same_loop(
     assert {frame["class"] for frame in drawn.values()} == set(manifest.class_names)
     assert {row["video_id"] for row in pq.read_table(done.out / "embeddings").to_pylist()} == tested
     assert not (done.out / sample.FOLDER).exists()
+
+
+def test_a_study_whose_clips_do_not_fit_is_streamed_and_says_why(
+    small_study: Callable[..., Study],
+    launch: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv(BUDGET, "10kB")  # 48 videos × 4 × 16 × 16 × 3 bytes are 147 kB
+    done = launch(small_study(seeds=(0, 1)))
+    assert [(row["status"], row["feed"]) for row in rows(done.out)] == [("ok", "stream")] * 2
+    said = " ".join(done.text.split())
+    assert "note: the decoded clips take 147 kB, and 10 kB can be had on the disk: they are streamed" in said
+    assert f"({BUDGET} sets the budget)" in said
+    assert not (tmp_path / "cache" / "clips").exists()
 
 
 def test_a_stream_keeps_no_sample_for_trials_that_embed_nothing(
