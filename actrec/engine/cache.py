@@ -266,5 +266,11 @@ def open_clips(folder: Path) -> ClipSet:
     return ClipSet.open(nearest(folder))
 
 
+@cache
+def open_where_it_lies(folder: Path) -> ClipSet:
+    """A complete clip set, opened once a process, to count its clips: their pixels are not brought nearer."""
+    return ClipSet.open(folder)
+
+
 def _first(reasons: Iterable[str]) -> str:
     return next((reason for reason in reasons if reason), "the manifest has no readable training video")

@@ -6,7 +6,7 @@ Plain actors do it, as plain tasks decode: features go to disk where they are ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +24,7 @@ from actrec.data.local_copy import nearest
 from actrec.data.sets import Hold, filling, size_text
 from actrec.data.storage import cache_root
 from actrec.engine import faults
-from actrec.engine.cache import open_clips
+from actrec.engine.cache import open_clips, open_where_it_lies
 from actrec.engine.placement import Allocation
 from actrec.engine.sharing import Sharing
 from actrec.errors import ActrecError, DataError
@@ -39,6 +39,7 @@ _RETRIES = 3  # of an actor that dies, and of a shard that one died on: as many 
 class _Task:
     """One shard to compute: clips ``first`` … ``last`` − 1 of a clip set through a prefix."""
 
+    prefix: Prefix
     folder: Path
     clips: Path
     number: int
@@ -81,14 +82,11 @@ def compute(chosen: Sequence[Sharing], allocation: Allocation) -> Iterator[tuple
             writing.enter_context(filling(one.folder))
         tasks = [task for one in chosen for task in _missing(one)]
         if tasks:
-            yield from _compute(chosen, tasks, allocation)
+            yield from _compute(tasks, allocation)
 
 
-def _compute(
-    chosen: Sequence[Sharing], tasks: list[_Task], allocation: Allocation
-) -> Iterator[tuple[int, int]]:
+def _compute(tasks: list[_Task], allocation: Allocation) -> Iterator[tuple[int, int]]:
     total, gpu = sum(task.last - task.first for task in tasks), allocation.gpus_per_worker
-    prefixes = ray.put({one.folder: one.prefix for one in chosen})
     actor = ray.remote(_Actor).options(
         num_cpus=allocation.cpus_per_worker,  # as trials ask for, for which there is room
         num_gpus=gpu,
@@ -96,7 +94,7 @@ def _compute(
         max_task_retries=_RETRIES,
     )
     count = min(len(tasks), allocation.most_workers)
-    actors: list[Any] = [actor.remote(prefixes, allocation.threads, bool(gpu)) for _ in range(count)]
+    actors: list[Any] = [actor.remote(allocation.threads, bool(gpu)) for _ in range(count)]
     try:
         pool = ActorPool(actors)
         with shards.syncing() as sync:
@@ -114,7 +112,7 @@ def _compute(
 
 
 def _missing(one: Sharing) -> Iterator[_Task]:
-    clips = open_clips(one.clips)
+    clips = open_where_it_lies(one.clips)
     parts = featureset.cut_into_shards(len(clips.shards), one.prefix.row_shape)
     # A video that did not decode may do so another time, and moves the rows of those behind it.
     rows = hashlib.sha256(clips.count.tobytes()).hexdigest()[:16]
@@ -125,15 +123,14 @@ def _missing(one: Sharing) -> Iterator[_Task]:
     for number, part in enumerate(parts):
         shape = one.prefix.row_shape
         if number in damaged or not shards.is_sound(one.folder, number, len(part), np.float32, shape):
-            yield _Task(one.folder, one.clips, number, part.start, part.stop)
+            yield _Task(one.prefix, one.folder, one.clips, number, part.start, part.stop)
 
 
 class _Actor:
     """Computes shards in a process of its own; holds one model at a time."""
 
-    def __init__(self, prefixes: Mapping[Path, Prefix], threads: int, gpu: bool) -> None:
+    def __init__(self, threads: int, gpu: bool) -> None:
         torch.set_num_threads(threads)
-        self._prefixes = prefixes
         self._device = torch.device("cuda" if gpu else "cpu")
         self._built: tuple[Path, Extractor] | None = None
 
@@ -161,24 +158,24 @@ class _Actor:
         """
         size = None
         try:
-            extractor = self._extractor(task.folder)
+            extractor = self._extractor(task)
             size = extractor.batch
             return extractor(clips)
         except Exception as error:
             if not faults.out_of_memory(error):
                 raise
             if size is None or size == 1:
-                model = self._prefixes[task.folder].spec.model.name
+                model = task.prefix.spec.model.name
                 raise DataError(
                     f"the frozen stages of {model}: {faults.told(error, batch_size=size)}"
                 ) from error
         extractor.batch = size // 2
         return None
 
-    def _extractor(self, folder: Path) -> Extractor:
-        if self._built is None or self._built[0] != folder:
+    def _extractor(self, task: _Task) -> Extractor:
+        if self._built is None or self._built[0] != task.folder:
             self._built = None  # the last model's memory first
-            self._built = folder, self._prefixes[folder].extractor(self._device)
+            self._built = task.folder, task.prefix.extractor(self._device)
         return self._built[1]
 
 

@@ -30,7 +30,7 @@ class Supply:
         forwards: clips that were sent through shared frozen stages.
         decisions: what was decided on sharing in this one, a sentence each.
         streams: clip sets that are streamed, by their folder.
-        features: the feature sets that were chosen, by their folders.
+        features: the feature sets that were chosen, by their folders; complete.
     """
 
     display: Display
@@ -41,6 +41,7 @@ class Supply:
     streams: Mapping[Path, Stream] = field(default_factory=dict)
     features: set[Path] = field(default_factory=set)
     _sizes: dict[Path, int] = field(default_factory=dict)  # of each clip set, in videos
+    _whole: set[Path] = field(default_factory=set)  # clip sets that are decoded and checked
     _decoded: int = 0
     _undecodable: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     _holds: list[Hold] = field(default_factory=list)
@@ -59,6 +60,8 @@ class Supply:
 
     def decode(self, keys: Sequence[ClipKey], feed: Feed, shown: Sequence[ClipKey] = ()) -> None:
         """Fills the clip cache; of a stream, only samples are decoded.
+
+        A set is read through and checked once a launch; held from then on, later rounds take it as it is.
 
         Args:
             shown: those that samples are needed of, if clips are streamed.
@@ -83,8 +86,12 @@ class Supply:
                 for key in keys
             }
             return
-        self._holds += cache.reserve(keys, cache.cache_root(), self.display.say)
-        now = cache.fill(keys, partial(self.display.update, "videos decoded"), self.display.say)
+        new = [key for key in keys if key.folder not in self._whole]
+        if not new:
+            return
+        self._holds += cache.reserve(new, cache.cache_root(), self.display.say)
+        now = cache.fill(new, partial(self.display.update, "videos decoded"), self.display.say)
+        self._whole |= {key.folder for key in new}
         self._note(now.decoded, now.undecodable)
         ways = f" ({now.videos // now.clip_keys} videos × {now.clip_keys} ways of reading them)"
         self.display.say(
@@ -114,13 +121,14 @@ class Supply:
         for line in lines:
             self.display.say(line)
         self.decisions += lines
-        self._holds += features.reserve(chosen, self.display.say)
+        new = [one for one in chosen if one.folder not in self.features]  # the others were checked
+        self._holds += features.reserve(new, self.display.say)
         done = 0
-        for clips, total in features.compute(chosen, allocation):
+        for clips, total in features.compute(new, allocation):
             done += clips
             self.display.update("clips through frozen stages", done, total)
         self.forwards += done
-        self.features |= {one.folder for one in chosen}
+        self.features |= {one.folder for one in new}
 
     def leave_unshared(
         self,

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from actrec.data import shards
 from actrec.data.sets import room_after_eviction, size_text
 from actrec.data.storage import cache_root
-from actrec.engine.cache import ClipKey, open_clips
+from actrec.engine.cache import ClipKey, open_where_it_lies
 from actrec.errors import ActrecError
 from actrec.spec import TrialSpec
 from actrec.study.plan import Trial, rehearse
@@ -58,7 +58,7 @@ class Sharing:
     @property
     def rows(self) -> int:
         """How many clips there are, once all are decoded."""
-        return len(open_clips(self.clips).shards)
+        return len(open_where_it_lies(self.clips).shards)
 
     @property
     def size(self) -> int:
@@ -158,7 +158,7 @@ def decide(
 
 def _forwards(trial: Trial, key: ClipKey) -> int:
     """How many clips a trial sends through its stages if it shares nothing."""
-    clips = open_clips(key.folder)
+    clips = open_where_it_lies(key.folder)
     clips = clips.with_splits(key.splits) if key.splits else clips
     val, test = (len(eval_items(clips, clips.videos(split))[1]) for split in ("val", "test"))
     return trial.spec.optim.epochs * (len(train_items(clips, 0)[1]) + val) + test

@@ -26,8 +26,8 @@ def one(small_study: Callable[..., Study], planned: Callable[[Study], Planned]) 
 def compute(one: sharing.Sharing) -> str:
     """Computes one shard of 20 clips; returns what went wrong."""
     featureset.begin(one.folder, stages=one.prefix.stages, count=1, about={})
-    actor = features._Actor({one.folder: one.prefix}, torch.get_num_threads(), False)
-    return actor.compute(features._Task(one.folder, one.clips, 0, 0, 20))[1]
+    actor = features._Actor(torch.get_num_threads(), False)
+    return actor.compute(features._Task(one.prefix, one.folder, one.clips, 0, 0, 20))[1]
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:

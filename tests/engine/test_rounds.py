@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actrec.data import shards
+from actrec.engine import sharing
 from actrec.results import parquet
 from actrec.results.ledger import Ledger
 from actrec.study.factors import Factor, Study
@@ -44,13 +48,24 @@ def test_an_open_verdict_gets_further_seeds_and_a_second_launch_none(
     assert again.outcome.planned == first.outcome.planned
 
 
-def test_a_greedy_design_goes_on_from_what_validation_chose(
-    small_study: Callable[..., Study], launch: Callable[..., Any]
+def test_a_greedy_design_goes_on_from_what_validation_chose_and_reads_no_shard_twice(
+    small_study: Callable[..., Study], launch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = dataclasses.replace(
-        small_study(SMOOTHING, RATE, seeds=(0,), optim__epochs=1), design="greedy_path"
-    )
+    monkeypatch.setattr(sharing, "START_FLOP", 0.0)
+    plain, read = shards.is_whole, Counter[str]()
+
+    def is_whole(folder: Path, number: int) -> bool:
+        read[f"{folder.parent.name} {number}"] += 1
+        return plain(folder, number)
+
+    monkeypatch.setattr(shards, "is_whole", is_whole)
+    study = small_study(SMOOTHING, RATE, seeds=(0,), freeze__strategy="head_only")
+    study = dataclasses.replace(study, design="greedy_path")
     done = launch(study)
+    assert done.outcome.prefix_forwards == 48
+    assert done.text.count("next round") == 1
+    assert not read, "what was made in this launch is known to be whole"
+    assert done.text.count("videos ready") == 1
     record = json.loads((done.out / "study.json").read_text())
     # From the baseline to both changes, one after the other: 1 + 2 + 1 arms.
     assert done.outcome.ok == done.outcome.planned == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +85,18 @@ def test_what_one_epoch_would_compute_anyway_is_not_shared(
     assert chosen == []
     name = "the first 4 stages of frame_transformer"
     assert lines == [f"not shared: {name}, which would save at most 0 TFLOP; to start is worth 0"]
+
+
+def test_clips_are_counted_where_they_lie(
+    small_study: Callable[..., Study],
+    planned: Callable[[Study], Planned],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("ACTREC_LOCAL_CACHE", str(tmp_path / "local"))  # as if the cache were on the network
+    trials, keys = planned(small_study(freeze__strategy="head_only"))
+    sharing.decide(sharing.Finder().find(trials, keys, "cpu"), keys, {})
+    assert not (tmp_path / "local").exists()
 
 
 def test_what_saves_less_than_it_takes_to_start_is_not_shared(
