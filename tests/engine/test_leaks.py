@@ -92,7 +92,7 @@ def test_two_hundred_trials_leave_nothing_behind(
 LARGE = """
 import json, sys
 from pathlib import Path
-import psutil, ray
+import ray
 from actrec.data.manifest import Manifest
 from actrec.engine.progress import Display
 from actrec.engine.run import RunOptions, run_study, with_data
@@ -110,8 +110,14 @@ manifest = Manifest.read(path)
 study = with_data(Study(name="large", base=spec, factors=(), seeds=(0, 1), placebo=False), path, manifest)
 store_of = {"object_store_memory": store, "object_spilling_directory": spill}
 ray.init("local", num_cpus=2, include_dashboard=False, **store_of)
+
+def peak():  # of this process; ru_maxrss would begin with that of the process that started it
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+before = peak()
 outcome = run_study(study, manifest, RunOptions(out=out, stream=stream), Display())
-print(json.dumps({"ok": outcome.ok, "rss": psutil.Process().memory_info().rss}))
+print(json.dumps({"ok": outcome.ok, "grown": peak() - before}))
 """
 
 
@@ -147,7 +153,8 @@ def test_a_clip_set_of_four_times_the_object_store(
     if feed == "cache":
         kept = sum(path.stat().st_size for path in (cache_root() / "clips").rglob("*.npy"))
         assert kept >= clips
-        assert told["rss"] < 1024 * MEGABYTE  # nothing of the clips passes through the driver
+        # Nothing of the clips passes through the driver: most of what it takes is modules imported late.
+        assert told["grown"] < clips / 2
 
 
 def test_a_full_object_store_on_a_full_disk_is_a_failed_row_that_says_so(
