@@ -75,7 +75,7 @@ def test_two_trials_of_one_seed_come_to_the_same_within_rounding() -> None:
     torch.testing.assert_close(second["history"], first["history"], rtol=2e-2, atol=2e-2)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own code
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch's own code
 def test_a_compiled_trial_comes_to_the_same_within_rounding() -> None:
     few = {"optim.epochs": 1, "model.dropout": 0.0, "optim.name": "sgd", "optim.lr": 0.05, "optim.amp": "off"}
     plain = TrialRun(miniature.spec(few), miniature.TASK, device=CUDA)
