@@ -72,7 +72,7 @@ class CnnLstm(Staged):
         with torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext():
             states, _ = self.lstm(features.float())
         last: Tensor = states[:, -1]
-        return last
+        return last.contiguous()  # as stored features are: what dropout draws on a GPU depends on it
 
 
 def _build(spec: ModelSpec, *, num_classes: int, num_frames: int, depth: int, norm: bool) -> nn.Module:

@@ -71,7 +71,8 @@ class TemporalEncoder(nn.Module):
             tokens = torch.cat([self.token.expand(batch, -1, -1), tokens], 1)
         tokens = self.norm(self.layers(tokens))
         summary: Tensor = tokens[:, 0] if self.heads else tokens.mean(1)
-        return summary
+        # On a GPU what dropout draws depends on the layout of memory, and that of stored features is this.
+        return summary.contiguous()
 
 
 class FrameTransformer(Staged):
