@@ -18,8 +18,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from actrec.data import shards
-from actrec.data.sets import room_after_eviction, size_text
+from actrec.data.sets import lacking, room_after_eviction, size_text
 from actrec.data.storage import cache_root
 from actrec.engine.cache import ClipKey, open_where_it_lies
 from actrec.errors import ActrecError
@@ -123,7 +122,7 @@ def decide(
     lines: list[str] = []
     room = room_after_eviction(cache_root(), keep=frozenset(one.folder for one in found))
     for one in found:
-        rows, lacking = one.rows, max(0, one.size - shards.stored(one.folder))
+        rows, needed = one.rows, lacking(one.folder, one.size)
         forwards = sum(_forwards(trial, keys[trial.trial_id]) for trial in one.trials)
         saved = (forwards - rows) * one.prefix.flop
         before = earlier.get(one.folder.name)
@@ -131,14 +130,14 @@ def decide(
             left[one.name] = None
         elif before is None and saved <= START_FLOP:
             saving[one.name] = max(saving.get(one.name, 0.0), saved)
-        elif before is None and lacking > room:
+        elif before is None and needed > room:
             lines.append(
-                f"not shared: {one.name}, whose features take {size_text(lacking)}; "
+                f"not shared: {one.name}, whose features take {size_text(needed)}; "
                 f"{size_text(room)} can be had in {cache_root()}"
             )
         else:
             chosen.append(one)
-            room -= lacking
+            room -= needed
             trials[one.name] += len(one.trials)
             shared[one.name] += rows
             unshared[one.name] += forwards

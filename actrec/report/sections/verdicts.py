@@ -184,7 +184,8 @@ def _notes(report: Report) -> list[Html | None]:
         ),
         note(
             "An interval may exclude 0 while the verdict is inconclusive: each interval stands for one "
-            "comparison, while p and the verdict are corrected for all of them (Holm). "
+            "comparison, while p and the verdict are corrected for all of them (Shaffer's form of Holm's "
+            "correction). "
             if judged
             else None,
             f"Arms are judged at up to {report.looks} numbers of seeds, so p is multiplied by {report.looks} "
