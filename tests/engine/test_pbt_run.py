@@ -89,6 +89,7 @@ def test_generations_and_a_kill_in_the_middle_of_one(
     assert not (rest.out / KEPT).exists(), "in the end nobody needs them"
 
 
+@pytest.mark.faults  # half a minute of Ray
 def test_two_workers_a_trial_make_the_same_search(
     small_study: Callable[..., Study], launch: Callable[..., Any], tmp_path: Path
 ) -> None:

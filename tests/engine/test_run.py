@@ -182,6 +182,7 @@ def test_a_study_whose_clips_do_not_fit_is_streamed_and_says_why(
     assert not (tmp_path / "cache" / "clips").exists()
 
 
+@pytest.mark.faults  # half a minute of Ray
 def test_a_stream_keeps_no_sample_for_trials_that_embed_nothing(
     small_study: Callable[..., Study], launch: Callable[..., Any], manifest: Manifest
 ) -> None:

@@ -125,6 +125,7 @@ def test_a_search_to_its_end_and_on(study: Study, launch: Callable[..., Any]) ->
     same_as_the_ledger(grown.out)
 
 
+@pytest.mark.faults  # half a minute of Ray
 def test_a_search_that_lost_rows_fills_the_gaps_with_the_same(
     study: Study, launch: Callable[..., Any], tmp_path: Any
 ) -> None:
