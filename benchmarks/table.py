@@ -103,6 +103,7 @@ BENCHMARKS: dict[str, tuple[Aim, ...]] = {
         Aim("report_s", "≤", 30, "10,000 trials: the report, s"),
         Aim("report_mb", "≤", 15, "10,000 trials: the report, MB"),
     ),
+    "opening": (Aim("opens_s", "≤", 2, "a report of 208 trials opens in Chromium, s"),),
     "search_quality": (
         Aim("engine.differing", "≤", 0, "searches on Ray under kills: trials that are not the expected ones"),
         Aim("vs_workers.0", "≤", 1.1, "regret over that of Optuna alone, 4 side by side"),
