@@ -91,7 +91,7 @@ def filling(folder: Path, waiting: Callable[[], object] = lambda: None) -> Itera
     """
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder.parent / f".filling-{folder.name}", os.O_RDWR | os.O_CREAT, 0o666)
+        lock = _lock_file(folder.parent / f".filling-{folder.name}")
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,16 +131,18 @@ def reserve(
     with filling(root / "reserved"):  # of those who reserve at once, one after another
         before = {folder: _reserved(folder) for folder in sizes}
         needed = sum(lacking(folder, size) for folder, size in sizes.items())
-        holds = {folder: Hold(folder) for folder in sizes}
-        for folder, hold in holds.items():
-            hold.reserve(before[folder])  # what a study left that was killed is nobody's
-        if make_room(root, needed, say):
+        with ExitStack() as held:
+            holds = {}
+            for folder in sizes:
+                holds[folder] = Hold(folder)
+                held.callback(holds[folder].release)
+                holds[folder].reserve(before[folder])  # what a study left that was killed is nobody's
+            if not make_room(root, needed, say):
+                return None
             for folder, hold in holds.items():
                 hold.reserve(max(before[folder], sizes[folder]))
+            held.pop_all()
             return list(holds.values())
-    for hold in holds.values():
-        hold.release()
-    return None
 
 
 def cached_sets(root: Path) -> list[CachedSet]:
@@ -290,7 +292,7 @@ def _locked(folder: Path) -> Iterator[bool]:
     """
     with ExitStack() as opened:
         try:
-            turn = os.open(folder.parent / _TURN, os.O_RDWR | os.O_CREAT, 0o666)
+            turn = _lock_file(folder.parent / _TURN)
             opened.callback(os.close, turn)
             _flock(turn, fcntl.LOCK_EX)
             lock = os.open(folder / HELD, os.O_RDWR)
@@ -299,6 +301,15 @@ def _locked(folder: Path) -> Iterator[bool]:
             yield False
             return
         yield _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _lock_file(path: Path) -> int:
+    """Opens a lock file that all users of a cache share, whoever made it: a lock needs no right to write,
+    but on network storage."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
 
 
 def _flock(lock: int, how: int) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actrec.errors import StudyError
+from actrec.study.race import judged, schedule
 
 
 def check_folder(folder: Path, name: str) -> None:
@@ -32,5 +33,11 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def judged_at(record: Mapping[str, Any]) -> dict[int, int]:
-    """At which numbers of seeds a study was judged, as :func:`~actrec.study.race.judged` has it."""
+    """At which numbers of seeds a study was judged, as :func:`~actrec.study.race.judged` has it.
+
+    Records that do not say are of studies that were never extended: those of their schedule.
+    """
+    if "judged_at" not in record and "study" in record:
+        study = record["study"]
+        return judged({}, schedule(len(study["seeds"]), study.get("max_seeds", 0)))
     return {int(entry["seeds"]): int(entry["looks"]) for entry in record.get("judged_at", ())}

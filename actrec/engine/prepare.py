@@ -89,8 +89,10 @@ class Supply:
         new = [key for key in keys if key.folder not in self._whole]
         if not new:
             return
-        self._holds += cache.reserve(new, cache.cache_root(), self.display.say)
+        holds = cache.reserve(new, cache.cache_root(), self.display.say)
+        self._holds += holds
         now = cache.fill(new, partial(self.display.update, "videos decoded"), self.display.say)
+        _done(holds)
         self._whole |= {key.folder for key in new}
         self._note(now.decoded, now.undecodable)
         ways = f" ({now.videos // now.clip_keys} videos × {now.clip_keys} ways of reading them)"
@@ -122,11 +124,13 @@ class Supply:
             self.display.say(line)
         self.decisions += lines
         new = [one for one in chosen if one.folder not in self.features]  # the others were checked
-        self._holds += features.reserve(new, self.display.say)
+        holds = features.reserve(new, self.display.say)
+        self._holds += holds
         done = 0
         for clips, total in features.compute(new, allocation):
             done += clips
             self.display.update("clips through frozen stages", done, total)
+        _done(holds)
         self.forwards += done
         self.features |= {one.folder for one in new}
 
@@ -192,3 +196,9 @@ def choose_feed(keys: Sequence[ClipKey], earlier: Feed | None, display: Display)
     if feed == "stream":
         display.say(f"note: {why}")
     return feed
+
+
+def _done(holds: Sequence[Hold]) -> None:
+    """The sets are there, and take what they take: videos that do not decode were reserved for too."""
+    for hold in holds:
+        hold.reserve(0)

@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Any
 
 from actrec.results.schema import OK
-from actrec.study.designs import REFERENCE, Arm
+from actrec.study.designs import PLACEBO, REFERENCE, Arm
 from actrec.study.factors import Study
 from actrec.study.greedy import ADAPTIVE, Grown
 from actrec.study.plan import Trial, check_arms, plan
@@ -165,13 +165,24 @@ def _ablated(
         new = [arm for arm in grown.arms if arm.name not in asked]
 
     sizes = schedule(len(study.seeds), study.max_seeds)
+    earlier = () if judged_at.keys() == set(sizes) else tuple(sorted(judged_at))  # where it was extended
     judged_at = judged(judged_at, sizes)
     seeds = [*study.seeds, *range(max(study.seeds) + 1, max(study.seeds) + 1 + sizes[-1] - sizes[0])]
     has = {arm.name: sizes[0] for arm in arms}
+
+    def reached(arm: Arm) -> int:
+        """Seeds that an arm was taken to before an extension. They stay, though it counts more looks, and by
+        those the race might have ended sooner."""
+        taken = (size for size in reversed(earlier) if sizes[0] < size <= sizes[-1])
+        return next((size for size in taken if _ended(plan(study, [arm], seeds[:size]), rows)), sizes[0])
+
     for _ in sizes[1:]:
         if look is None or not _ended(trials, rows):
             break
         wants = raced(has, look(trials, arms, len(judged_at)), sizes)
+        kept = {arm.name: reached(arm) for arm in arms}
+        kept |= dict.fromkeys({REFERENCE, PLACEBO} & kept.keys(), max(kept.values()))
+        wants = {name: max(wants[name], kept[name]) for name in wants}
         if wants == has:
             break
         for number in range(sizes[0], sizes[-1]):

@@ -122,13 +122,15 @@ def test_a_prefix_has_one_key_whatever_the_number_of_threads(name: str) -> None:
     large = {"clip.height": 32, "clip.width": 32, "clip.num_frames": max(8, frames(find(name)))}
     given = override(spec(name, FreezeSpec(strategy="head_only")), large)
     keys = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        found = Prefix.of(given, len(TASK.class_names))
-        assert found is not None
-        keys.append(found.key)
-        assert torch.get_num_threads() == threads
-    torch.set_num_threads(1)
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found = Prefix.of(given, len(TASK.class_names))
+            assert found is not None
+            keys.append(found.key)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)
     assert keys[0] == keys[1]
 
 

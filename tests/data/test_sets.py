@@ -125,6 +125,8 @@ def test_what_was_reserved_is_not_reserved_again(root: Path) -> None:
     assert same is not None
     (root / "clips/new/shard-00000.npy").write_bytes(bytes(2000))  # what is written is not counted twice
     assert room(root) == 0
+    first[0].reserve(0)  # it is complete, and smaller than was thought
+    assert room(root) == 1000
     for hold in (*first, *same):
         hold.release()
     assert room(root) == 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -113,9 +114,9 @@ def test_news_are_told_by_the_owner_alone(
 
     def comes_round() -> None:
         """Until a writing is over that began after now."""
-        before = display.writings
+        before, patience = display.writings, time.monotonic() + 30
         while display.writings < before + 2:
-            pass
+            assert time.monotonic() < patience, "nothing is written any more"
 
     with display.publishing(lost):
         if taken_over:

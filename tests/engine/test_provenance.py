@@ -9,6 +9,7 @@ import pytest
 
 from actrec.engine.cache import Filled
 from actrec.engine.conditions import threads_note
+from actrec.engine.folder import judged_at
 from actrec.engine.provenance import joined_record, launch_record
 
 
@@ -69,3 +70,11 @@ def test_another_number_of_threads_than_in_the_launch_before_is_said() -> None:
     assert threads_note(launches, "a", 2) is None
     assert threads_note(launches, "other data", 1) is None
     assert threads_note([{"manifest": "a"}], "a", 1) is None, "of an older version"
+
+
+def test_a_record_that_names_no_looks_has_those_of_its_schedule() -> None:
+    assert judged_at({"study": {"seeds": [0, 1, 2, 3, 4], "max_seeds": 20}}) == {5: 3, 10: 3, 20: 3}
+    assert judged_at({"study": {"seeds": [0, 1]}}) == {2: 1}
+    assert judged_at({}) == {}
+    assert judged_at({"study": {"seeds": [0]}, "judged_at": []}) == {}
+    assert judged_at({"study": {"seeds": [0]}, "judged_at": [{"seeds": 3, "looks": 2}]}) == {3: 2}

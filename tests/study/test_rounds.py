@@ -234,6 +234,22 @@ def test_open_arms_get_seeds_and_so_do_those_they_are_compared_with() -> None:
     assert last.judged_at == {2: 3, 4: 3, 8: 3}
 
 
+def test_an_extension_takes_no_seed_back() -> None:
+    """It counts more looks, so what was open may be past settling; its trials stay all the same."""
+
+    def look(trials: Sequence[Trial], arms: Sequence[Arm], looks: int) -> Mapping[str, int]:
+        return {"augment=crop": 1} if looks == 3 else {}
+
+    made = study(design="one_at_a_time", seeds=(0, 1), max_seeds=8)
+    before = play(made, [], look=look)[-1]
+    rows = {trial.trial_id: {"trial_id": trial.trial_id, "status": "ok"} for trial in before.trials}
+    further = dataclasses.replace(made, max_seeds=32)
+    now = current(further, list(rows.values()), look, before.judged_at)
+    assert now.looks == 4
+    assert {trial.trial_id for trial in now.trials} == set(rows)
+    assert now.pending == ()
+
+
 def test_numbers_of_seeds_that_were_judged_before_count_as_looks() -> None:
     seen: list[int] = []
 
